@@ -1,0 +1,251 @@
+"""FlowField: one velocity field, immutable, usually memory-mapped; what is the flow at a point, along a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _kernels, frames
+from .errors import BadParameter
+from .manifest import Manifest
+
+if TYPE_CHECKING:
+    from .distances import Distances, Velocities
+
+F64 = NDArray[np.float64]
+
+R_LIMIT_HMPC = 400.0
+"""Longest line of sight, h^-1 Mpc: no public field reaches further."""
+
+
+class Samples(NamedTuple):
+    """Hold what a field says at points; n points, R realisations."""
+
+    v_pec: F64
+    """Shape (n, 3, R), km/s, field axes, rest frame of the manifest; 0 outside."""
+    overdensity: F64
+    """Shape (n, R), density contrast; 0 outside."""
+    sigma: F64
+    """Shape (n,), velocity error of the field, km/s; 0 where it has none."""
+    inside: NDArray[np.bool_]
+    """Shape (n,)."""
+
+
+class Sightline(NamedTuple):
+    """Hold the mean field along n lines of sight sampled at m distances."""
+
+    r_hmpc: F64
+    v_rad: F64
+    overdensity: F64
+    sigma: F64
+    inside: NDArray[np.bool_]
+
+
+class FlowField:
+    """Answer for one velocity field.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Lattice, frames, provenance.
+    cells : ndarray of float32, shape (nx, ny, nz, 4) or (nx, ny, nz, 4, pad)
+        ``[vx, vy, vz, 1+delta]`` per node, km/s; realisations innermost, padded.
+    sigma : ndarray of float32, shape (nx, ny, nz), optional
+        Velocity error per node, km/s.
+
+    Raises
+    ------
+    BadParameter
+        When the arrays do not have the shapes the manifest states.
+    """
+
+    def __init__(self, manifest: Manifest, cells: NDArray[np.float32], sigma: NDArray[np.float32] | None = None) -> None:
+        cells = np.asarray(cells)
+        if cells.ndim == 4:
+            cells = cells.reshape(cells.shape + (1,))
+        if cells.shape[:4] != tuple(manifest.shape) + (4,) or not 1 <= manifest.realisations <= cells.shape[4]:
+            raise BadParameter(f"cells have shape {cells.shape}, the manifest of {manifest.id} states "
+                               f"{tuple(manifest.shape)} nodes and {manifest.realisations} realisations", code="bad_shape")
+        if min(manifest.shape) < 2:
+            raise BadParameter("a lattice needs two nodes along each axis", code="bad_shape")
+        if sigma is not None and sigma.shape != tuple(manifest.shape):
+            raise BadParameter(f"sigma has shape {sigma.shape}, expected {tuple(manifest.shape)}", code="bad_shape")
+        self.manifest = manifest
+        self._cells = np.ascontiguousarray(cells, dtype=np.float32)
+        self._sigma = None if sigma is None else np.ascontiguousarray(sigma, dtype=np.float32)
+        self._origin = np.array(manifest.origin_hmpc, float)
+        self._spacing = np.array(manifest.spacing_hmpc, float)
+
+    @classmethod
+    def from_arrays(cls, velocity: ArrayLike, overdensity: ArrayLike | None = None, *, origin_hmpc: ArrayLike,
+                    spacing_hmpc: ArrayLike, sky_frame: str, sigma: ArrayLike | None = None, id: str = "custom",
+                    citation: str = "given by the caller", sigma_v: float = 200.0,
+                    trusted_hmpc: float | None = None) -> FlowField:
+        """Make a field in memory from arrays whose convention the caller states.
+
+        Parameters
+        ----------
+        velocity : array_like, shape (3, nx, ny, nz) or (R, 3, nx, ny, nz), km/s
+            Peculiar velocities in the CMB frame on the axes of `sky_frame`.
+        overdensity : array_like, shape (nx, ny, nz) or (R, nx, ny, nz), optional
+            Density contrast on the same nodes.
+        origin_hmpc, spacing_hmpc : float or array_like, shape (3,), comoving h^-1 Mpc
+            Position of node (0, 0, 0) from the observer, and the distance between nodes.
+        sky_frame : {"icrs", "galactic", "supergalactic"}
+            Frame of the Cartesian axes.
+        sigma : array_like, shape (nx, ny, nz), km/s, optional
+            Velocity error per node.
+        id, citation : str
+            Provenance, repeated in every answer.
+        sigma_v : float, km/s
+            Default scatter of galaxies about the field.
+        trusted_hmpc : float, optional
+            Radius beyond which answers carry the flag ``beyond_data``.
+
+        Raises
+        ------
+        BadParameter
+            When shapes disagree or a value is not finite.
+        """
+        v = np.asarray(velocity, dtype=np.float32)
+        v = v[None] if v.ndim == 4 else v
+        if v.ndim != 5 or v.shape[1] != 3:
+            raise BadParameter(f"velocity has shape {np.shape(velocity)}; expected (3, nx, ny, nz) or "
+                               "(R, 3, nx, ny, nz)", code="bad_shape", where="velocity")
+        count, shape = v.shape[0], v.shape[2:]
+        d = np.zeros((count,) + shape, np.float32) if overdensity is None else np.asarray(overdensity, dtype=np.float32)
+        d = d[None] if d.ndim == 3 else d
+        if d.shape != (count,) + shape:
+            raise BadParameter(f"overdensity has shape {np.shape(overdensity)}, velocity implies {(count,) + shape}",
+                               code="bad_shape", where="overdensity")
+        s = None if sigma is None else np.array(sigma, dtype=np.float32)
+        if not (np.isfinite(v).all() and np.isfinite(d).all() and (s is None or np.isfinite(s).all())):
+            raise BadParameter("the arrays hold NaN or infinity; mask them first (velocity 0, overdensity 0)",
+                               code="not_finite", where="velocity")
+        pad = 1 if count == 1 else -(-count // 16) * 16
+        cells = np.zeros(shape + (4, pad), np.float32)
+        cells[..., :3, :count] = v.transpose(2, 3, 4, 1, 0)
+        cells[..., 3, :count] = 1.0 + d.transpose(1, 2, 3, 0)
+        origin, spacing = (tuple(np.broadcast_to(np.asarray(x, float), 3).tolist()) for x in (origin_hmpc, spacing_hmpc))
+        if min(spacing) <= 0.0:
+            raise BadParameter(f"spacing {spacing} h^-1 Mpc must be positive", code="out_of_range", where="spacing_hmpc")
+        manifest = Manifest(
+            id=id, version="in-memory", shape=shape, origin_hmpc=origin, spacing_hmpc=spacing,
+            sky_frame=frames.sky_frame(sky_frame), citation=citation, realisations=count, sigma_v=sigma_v,
+            trusted_hmpc=trusted_hmpc, has_density=overdensity is not None,
+            v_max=float(np.sqrt((v.astype(float) ** 2).sum(axis=1)).max()),
+            sigma_max=0.0 if s is None else float(s.max()))
+        return cls(manifest, cells, s)
+
+    def __repr__(self) -> str:
+        m = self.manifest
+        return (f"<FlowField {m.id} {m.version}: {'x'.join(map(str, m.shape))} nodes, {m.realisations} realisation(s), "
+                f"{m.sky_frame}, reach {self.reach_hmpc:.0f} h^-1 Mpc>")
+
+    @property
+    def has_sigma(self) -> bool:
+        """Tell whether the field brings its own velocity errors."""
+        return self._sigma is not None
+
+    @property
+    def reach_hmpc(self) -> float:
+        """Distance from the observer to the farthest corner of the lattice, comoving h^-1 Mpc."""
+        far = self._origin + (np.array(self.manifest.shape) - 1) * self._spacing
+        return float(np.sqrt((np.maximum(np.abs(self._origin), np.abs(far)) ** 2).sum()))
+
+    @property
+    def r_max_hmpc(self) -> float:
+        """Length of the lines of sight that posteriors are solved on, comoving h^-1 Mpc."""
+        return min(R_LIMIT_HMPC, math.floor(self.reach_hmpc * 4.0) / 4.0)
+
+    def kernel_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, int, F64, F64]:
+        """Return (cells, sigma, realisations, origin, spacing) in the order every kernel takes them."""
+        return self._cells, self._sigma, self.manifest.realisations, self._origin, self._spacing
+
+    def sample_at(self, xyz_hmpc: ArrayLike) -> Samples:
+        """Interpolate every realisation at points.
+
+        Parameters
+        ----------
+        xyz_hmpc : array_like, shape (n, 3), comoving h^-1 Mpc, axes of the field's sky frame
+
+        Returns
+        -------
+        Samples
+        """
+        xyz = np.ascontiguousarray(np.atleast_2d(np.asarray(xyz_hmpc, dtype=float)))
+        if xyz.ndim != 2 or xyz.shape[1] != 3:
+            raise BadParameter(f"xyz_hmpc has shape {xyz.shape}; expected (n, 3)", code="bad_shape", where="xyz_hmpc")
+        count = self.manifest.realisations
+        out, sigma = np.empty((len(xyz), 4, count)), np.empty(len(xyz))
+        inside = np.empty(len(xyz), np.uint8)
+        _kernels.points(*self.kernel_arrays(), xyz, out, sigma, inside, np.empty(4 * self._cells.shape[4]))
+        return Samples(out[:, :3], out[:, 3] - 1.0, sigma, inside.astype(bool))
+
+    def velocity_at(self, xyz_hmpc: ArrayLike) -> F64:
+        """Return the mean peculiar velocity at points.
+
+        Parameters
+        ----------
+        xyz_hmpc : array_like, shape (n, 3), comoving h^-1 Mpc, axes of the field's sky frame
+
+        Returns
+        -------
+        v_pec : ndarray, shape (n, 3), km/s
+            On the same axes, CMB frame; NaN outside the lattice.
+        """
+        s = self.sample_at(xyz_hmpc)
+        return np.where(s.inside[:, None], s.v_pec.mean(axis=2), np.nan)
+
+    def overdensity_at(self, xyz_hmpc: ArrayLike) -> F64:
+        """Return the mean density contrast at points, shape (n,); NaN outside, or where the field has no density."""
+        s = self.sample_at(xyz_hmpc)
+        return np.where(s.inside & self.manifest.has_density, s.overdensity.mean(axis=1), np.nan)
+
+    def along(self, lon: ArrayLike, lat: ArrayLike, r_hmpc: ArrayLike, *, frame: str = "icrs") -> Sightline:
+        """Sample the mean field along lines of sight.
+
+        Parameters
+        ----------
+        lon, lat : array_like, shape (n,), deg
+            Directions in the sky frame `frame`.
+        r_hmpc : array_like, shape (m,), comoving h^-1 Mpc
+
+        Returns
+        -------
+        Sightline
+            Arrays of shape (n, m); outside the lattice v_rad = overdensity = sigma = 0 and inside = False.
+        """
+        dirs = frames.rotate(frames.unit_vectors(lon, lat), frame, self.manifest.sky_frame)
+        r = np.ascontiguousarray(np.atleast_1d(np.asarray(r_hmpc, float)))
+        shape = (len(dirs), len(r))
+        v_rad, density, sigma, inside = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape, np.uint8)
+        _kernels.sightlines(*self.kernel_arrays(), dirs, r, v_rad, density, sigma, inside,
+                            np.empty(4 * self._cells.shape[4]))
+        return Sightline(r, v_rad, density - 1.0, sigma, inside.astype(bool))
+
+    def distance(self, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, **options: object) -> Distances:
+        """Solve for the distances of objects with observed velocities; see `distances.solve` for the options.
+
+        Parameters
+        ----------
+        lon, lat : array_like, shape (n,), deg
+            Sky positions in the sky frame ``frame=`` (default "icrs").
+        cz : array_like, shape (n,), km/s
+            Speed of light times redshift in the rest frame ``cz_frame=`` (default "hel").
+        """
+        from . import distances
+        return distances.solve(self, lon, lat, cz, **options)  # type: ignore[arg-type]
+
+    def velocity(self, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike, **options: object) -> Velocities:
+        """Return the flow at objects with known comoving distances in Mpc; see `distances.velocities`."""
+        from . import distances
+        return distances.velocities(self, lon, lat, d_c, **options)  # type: ignore[arg-type]
+
+    def with_manifest(self, **changes: object) -> FlowField:
+        """Return the same arrays under a manifest with some entries changed."""
+        return FlowField(dataclasses.replace(self.manifest, **changes), self._cells, self._sigma)  # type: ignore[arg-type]

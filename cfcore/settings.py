@@ -1,0 +1,129 @@
+"""Every knob of the services: defaults < cosmicflows.toml < CF_* < command line. Read once, handed down as arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BadParameter
+
+# Variables with the prefix that are not settings of a service: build and test switches, and the download mirror.
+_OTHER_VARIABLES = {"CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_SHARED"}
+
+
+def default_data() -> Path:
+    """Return where fields and catalogues live when nothing else is said: the user's data home."""
+    home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "cosmicflows"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold the settings of one process.
+
+    Parameters
+    ----------
+    data : Path
+        Directory of fields, catalogue and downloads; ``/flow_data`` in the container.
+    host, port : str, int
+        Address of the HTTP gateway.
+    workers : int
+        Flow workers that `serve` starts; 0 starts none.
+    field : str
+        Default field; empty: the 57Runs files when DATA holds them, else ongc-linear.
+    catalog : str
+        Where the gateway finds the catalogue service: ``http://HOST:PORT`` or ``unix:/path``.
+    catalog_listen : str
+        Where the catalogue service listens: ``HOST:PORT`` or ``unix:/path``.
+    bus : str
+        Where the gateway meets its workers: ``tcp://HOST:PORT`` (loopback) or ``ipc:///folder``.
+    results_port : int
+        TCP port on which the gateway collects results.
+    lane_ports : str
+        First and last TCP port of the workers' lanes, ``"5600-5799"``.
+    log_level : str
+        ``debug``, ``info``, ``warning`` or ``error``.
+    """
+
+    data: Path = dataclasses.field(default_factory=default_data)
+    host: str = "127.0.0.1"
+    port: int = 5000
+    workers: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+    field: str = ""
+    catalog: str = "http://127.0.0.1:5571"
+    catalog_listen: str = "127.0.0.1:5571"
+    bus: str = "tcp://127.0.0.1:5573"
+    results_port: int = 5572
+    lane_ports: str = "5600-5799"
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        for name, least, greatest in (("port", 0, 65535), ("results_port", 1, 65535), ("workers", 0, 1024)):
+            if not least <= getattr(self, name) <= greatest:
+                raise BadParameter(f"{name} = {getattr(self, name)} lies outside {least} ... {greatest}", where=name)
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise BadParameter(f"log_level = {self.log_level!r} is not one of debug, info, warning, error",
+                               where="log_level")
+        self.lane_range()
+
+    def lane_range(self) -> tuple[int, int]:
+        """Return the first and the last lane port."""
+        first, dash, last = self.lane_ports.partition("-")
+        if not (dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= 65535):
+            raise BadParameter(f"lane_ports = {self.lane_ports!r}; write it as FIRST-LAST, such as 5600-5799",
+                               where="lane_ports")
+        return int(first), int(last)
+
+
+def load(overrides: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of this process.
+
+    Parameters
+    ----------
+    overrides : mapping, optional
+        Values from the command line; None entries are ignored.
+    environ : mapping, optional
+        The environment; default `os.environ`.
+
+    Raises
+    ------
+    BadParameter
+        When a key is not known or a value does not fit; nothing starts on a misread setting.
+    """
+    env = os.environ if environ is None else environ
+    names = {f.name for f in dataclasses.fields(Settings)}
+    values: dict[str, object] = {}
+    path = Path(env.get("CF_CONFIG") or "cosmicflows.toml")
+    if path.is_file():
+        try:
+            values.update(tomllib.loads(path.read_text("utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise BadParameter(f"{path.name} cannot be read: {exc}", where=path.name) from exc
+    elif env.get("CF_CONFIG"):
+        raise BadParameter(f"CF_CONFIG names {path.name}, which is not there", where="CF_CONFIG")
+    for key, text in env.items():
+        if key.startswith("CF_") and key not in _OTHER_VARIABLES:
+            values[key[3:].lower()] = text
+    values.update({k: v for k, v in (overrides or {}).items() if v is not None})
+    unknown = sorted(values.keys() - names)
+    if unknown:
+        raise BadParameter(f"setting {unknown[0]!r} is not known; there are {', '.join(sorted(names))}",
+                           code="unknown_setting", where=unknown[0])
+    return Settings(**{k: _typed(k, v) for k, v in values.items()})  # type: ignore[arg-type]
+
+
+def _typed(name: str, value: object) -> object:
+    if name == "data":
+        return Path(str(value)).expanduser()
+    if name in ("port", "workers", "results_port"):
+        try:
+            return int(str(value))
+        except ValueError:
+            raise BadParameter(f"{name} = {value!r} is not a whole number", where=name) from None
+    if not isinstance(value, str):
+        raise BadParameter(f"{name} = {value!r} is not text", where=name)
+    return value

@@ -1,0 +1,76 @@
+"""The distance table: one line of sight as columns, distance by distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import distances, frames
+from .cosmology import C_KMS, background
+from .errors import BadParameter
+from .field import FlowField
+from .options import FlowOptions
+
+COLUMNS: dict[str, str] = {"r_hmpc": "h^-1 Mpc", "d_mpc": "Mpc", "cz_hubble": "km/s", "cz": "km/s", "v_rad": "km/s",
+                           "delta": "", "sigma": "km/s", "inside": "", "p": "1/Mpc"}
+"""Columns of the table with their units; cz is the predicted velocity in `FlowOptions.cz_frame`."""
+
+
+def distance_table(field: FlowField, lon: float, lat: float, *, n: int = 401, rmax: float | None = None,
+                   cz: float | None = None, sigma_cz: float = 0.0,
+                   options: FlowOptions | None = None) -> dict[str, NDArray[np.float64]]:
+    """Tabulate the flow along one line of sight.
+
+    Parameters
+    ----------
+    field : FlowField
+    lon, lat : float, deg
+        Direction in ``options.frame``.
+    n : int
+        Rows, from r = 0 to `rmax`.
+    rmax : float, comoving h^-1 Mpc, optional
+        End of the table; None: the field's own end.
+    cz, sigma_cz : float, km/s, optional
+        Observed velocity in ``options.cz_frame``; adds the column p.
+    options : FlowOptions, optional
+
+    Returns
+    -------
+    dict of ndarray, each of shape (n,)
+        The `COLUMNS`. Outside the lattice cz, v_rad, delta and sigma are NaN and inside is 0: nothing is extrapolated.
+        ``p`` is the posterior density of the comoving distance D = r/h, per Mpc, and only there with `cz`.
+
+    Raises
+    ------
+    BadParameter
+        When the position or cz lies outside its range.
+    """
+    opt = options or FlowOptions()
+    end = field.r_max_hmpc if rmax is None else rmax
+    if end > field.r_max_hmpc:
+        raise BadParameter(f"rmax = {end:g} h^-1 Mpc lies beyond field {field.manifest.id} "
+                           f"(limit {field.r_max_hmpc:g})", code="out_of_range", where="rmax")
+    r = np.linspace(0.0, end, n)
+    line = field.along(lon, lat, r, frame=opt.frame)
+    inside = line.inside[0]
+    zbar = background(opt.Om).redshift(r)
+    n_gal = frames.rotate(frames.unit_vectors(lon, lat), opt.frame, "galactic")
+    z_cmb = (1.0 + zbar) * (1.0 + line.v_rad[0] / C_KMS) - 1.0
+    z = frames.convert_z(z_cmb, np.broadcast_to(n_gal, (n, 3)), "cmb", opt.cz_frame, opt.composition)
+    h = opt.H0 / 100.0
+    table: dict[str, Any] = {"r_hmpc": r, "d_mpc": r / h, "cz_hubble": C_KMS * zbar, "cz": C_KMS * z,
+                             "v_rad": line.v_rad[0], "delta": line.overdensity[0], "sigma": line.sigma[0]}
+    for name in ("cz", "v_rad", "delta", "sigma"):
+        known = inside & (field.manifest.has_density if name == "delta" else field.has_sigma if name == "sigma" else True)
+        table[name] = np.where(known, table[name], np.nan)
+    table["inside"] = inside.astype(float)
+    if cz is not None:
+        answer = distances.solve(field, lon, lat, cz, sigma_cz=sigma_cz, options=opt, pdf="distance")
+        if answer.status[0] not in (0, distances.STATUS.index("outside_field")):
+            raise BadParameter(f"the row cannot be used: {distances.STATUS[answer.status[0]]}",
+                               code=distances.STATUS[answer.status[0]], where="cz")
+        assert answer.x is not None and answer.pdf is not None
+        table["p"] = np.interp(r / h, answer.x, answer.pdf[0], right=0.0)
+    return table

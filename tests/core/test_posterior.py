@@ -1,0 +1,256 @@
+"""What must hold whatever the field: Hubble's law, unit integrals, exact quantile maps, rotation, roots, flags."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_fields import smooth_field
+
+from cfcore import FLOW_TYPES, FlowField, FlowOptions, background, frames
+from cfcore.distances import LOCAL_SHEET_MPC, STATUS, SUMMARY
+from cfcore.errors import BadParameter, UnknownName
+
+C = 299792.458
+QUANTILES = ("p2_5", "p16", "median", "p84", "p97_5")
+
+
+def zero_field(half: float = 300.0) -> FlowField:
+    return FlowField.from_arrays(np.zeros((3, 5, 5, 5)), np.zeros((5, 5, 5)), origin_hmpc=-half, spacing_hmpc=half / 2,
+                                 sky_frame="supergalactic")
+
+
+def attractor() -> FlowField:
+    """One softened attractor at SGX = +20 h^-1 Mpc, 600 km/s at its best: three distances share one velocity."""
+    x = np.arange(-60, 60.1, 1.0)
+    nodes = np.stack(np.meshgrid(x, x, x, indexing="ij"))
+    to = np.array([20.0, 0.0, 0.0])[:, None, None, None] - nodes
+    s2 = (to ** 2).sum(axis=0) + 5.0 ** 2
+    return FlowField.from_arrays(600.0 * 2 * 5.0 * to / s2, origin_hmpc=-60, spacing_hmpc=1, sky_frame="supergalactic")
+
+
+def test_a_zero_field_gives_the_hubble_law_back() -> None:
+    field = zero_field()
+    r = np.array([20.0, 80.0, 200.0])
+    cz_cmb = C * background(0.3).redshift(r)
+    d = field.distance([10, 120, 250], [5, -60, 70], cz_cmb, cz_frame="cmb", sigma_v=50, prior="flat")
+    for i in range(3):
+        assert len(d.roots(i)) == 1
+        assert d.roots(i)[0]["r_hmpc"] == pytest.approx(r[i], abs=1e-6)
+        assert d.roots(i)[0]["cz_hubble"] == pytest.approx(cz_cmb[i], abs=1e-6)
+        assert d.roots(i)[0]["weight"] == pytest.approx(1.0)
+    np.testing.assert_allclose(d.column("hubble.median"), cz_cmb, rtol=1e-4)
+    np.testing.assert_allclose(d.column("hubble.std"), 50.0, rtol=1e-3)
+    assert d.column("v_rad").tolist() == [0.0] * 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 360), st.floats(-90, 90), st.floats(0, 9000), st.floats(30, 140), st.floats(0.05, 0.6),
+       st.sampled_from(["volume", "density", "flat"]))
+def test_quantiles_of_the_four_types_map_onto_each_other_and_pdfs_integrate_to_one(
+        lon: float, lat: float, cz: float, H0: float, Om: float, prior: str) -> None:
+    field = smooth_field(3)
+    for flow in FLOW_TYPES:
+        d = field.distance(lon, lat, cz, H0=H0, Om=Om, prior=prior, pdf=flow)
+        if d.status[0]:
+            return
+        assert np.trapezoid(d.pdf[0], d.x) == pytest.approx(1.0, abs=1e-6)
+    h, cosmos = H0 / 100, background(Om)
+    z_hel = d.column("cz.hel")[0] / C
+    for q in QUANTILES:
+        r = d.column(f"comoving.{q}")[0]
+        assert d.column(f"distance.{q}")[0] == pytest.approx(r / h, rel=1e-12)
+        assert d.column(f"luminosity.{q}")[0] == pytest.approx((1 + z_hel) * r / h, rel=1e-12)
+        assert d.column(f"hubble.{q}")[0] == pytest.approx(C * float(cosmos.redshift(r)), rel=1e-9)
+    for q in ("median", "p16", "p84"):
+        d_l = d.column(f"luminosity.{q}")[0]
+        assert d.column(f"modulus.{q}")[0] == pytest.approx(5 * np.log10(d_l) + 25, abs=1e-9)
+
+
+@pytest.mark.parametrize("flow", list(FLOW_TYPES))
+def test_the_moments_of_a_pdf_are_those_of_its_summary(flow: str) -> None:
+    field = smooth_field(5)
+    d = field.distance([40.0, 170.0], [10.0, -50.0], [2500.0, 5000.0], pdf=flow)
+    for i in range(2):
+        mean = np.trapezoid(d.pdf[i] * d.x, d.x)
+        std = np.sqrt(np.trapezoid(d.pdf[i] * (d.x - mean) ** 2, d.x))
+        s = d.summary(flow, i)
+        assert s["mean"] == pytest.approx(mean, rel=1e-5)
+        assert s["std"] == pytest.approx(std, rel=1e-4)
+        step = np.diff(d.x).max()
+        assert s["mode"] == pytest.approx(d.x[np.argmax(d.pdf[i])], abs=step)
+
+
+def test_turning_sky_and_field_together_changes_nothing() -> None:
+    rng = np.random.default_rng(8)
+    v, delta = rng.normal(0, 200, (3, 12, 12, 12)), rng.normal(0, 0.2, (12, 12, 12))
+    plain = FlowField.from_arrays(v, delta, origin_hmpc=-55, spacing_hmpc=10, sky_frame="galactic")
+    # a quarter turn about z: new x axis is the old y axis, new y the old -x; the lattice is symmetric, so nodes map
+    turned = FlowField.from_arrays(np.stack([v[1], -v[0], v[2]])[:, ::-1].transpose(0, 2, 1, 3),
+                                   delta[::-1].transpose(1, 0, 2), origin_hmpc=-55, spacing_hmpc=10,
+                                   sky_frame="galactic")
+    lon, lat, cz = rng.uniform(0, 360, 50), rng.uniform(-90, 90, 50), rng.uniform(500, 5000, 50)
+    options = dict(frame="galactic", cz_frame="cmb", prior="density")
+    a, b = plain.distance(lon, lat, cz, **options), turned.distance(lon - 90, lat, cz, **options)
+    for name in ("distance.mean", "distance.std", "distance.p16", "hubble.median", "v_rad", "delta", "evidence"):
+        np.testing.assert_allclose(a.column(name), b.column(name), rtol=1e-7, atol=1e-7)
+
+
+def test_the_sky_frame_of_the_input_changes_nothing() -> None:
+    field = smooth_field(6)
+    u = frames.unit_vectors([33.0, 250.0], [-20.0, 70.0])
+    answers = []
+    for frame in frames.SKY_FRAMES:
+        lon, lat = frames.lon_lat(frames.rotate(u, "icrs", frame))
+        answers.append(field.distance(lon, lat, [3000.0, 6000.0], frame=frame).values)
+    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-8)
+    np.testing.assert_allclose(answers[2], answers[0], rtol=1e-8)
+
+
+def test_a_triple_valued_sightline_has_three_roots_whose_weights_sum_to_one() -> None:
+    field = attractor()
+    d = field.distance(0.0, 0.0, 2000.0, frame="supergalactic", cz_frame="cmb", sigma_v=60, pdf="comoving")
+    roots = d.roots()
+    assert len(roots) == 3 and "multi_root" in d.flags() and "no_root" not in d.flags()
+    assert [r["slope"] for r in roots] == [1.0, -1.0, 1.0]
+    assert roots == sorted(roots, key=lambda r: r["r_hmpc"])
+    assert sum(r["weight"] for r in roots) == pytest.approx(1.0, abs=1e-9)
+    assert all(r["weight"] > 0.01 for r in roots)
+    peaks = np.flatnonzero((d.pdf[0][1:-1] > d.pdf[0][:-2]) & (d.pdf[0][1:-1] > d.pdf[0][2:]))
+    assert len(peaks) >= 2
+    for r in roots:
+        v = field.velocity_at([[r["r_hmpc"], 0.0, 0.0]])[0, 0]
+        z = (1 + float(background(0.3).redshift(r["r_hmpc"]))) * (1 + v / C) - 1
+        assert C * z == pytest.approx(2000.0, abs=1e-3)
+        assert r["v_rad"] == pytest.approx(v, abs=1e-6)
+
+
+def test_outside_the_lattice_the_flow_is_zero_and_said_to_be_outside() -> None:
+    field = smooth_field(9)
+    inside = field.distance(0.0, 0.0, 4000.0, frame="supergalactic", cz_frame="cmb")
+    assert inside.column("inside_fraction")[0] > 0.99 and "outside" not in inside.flags()
+    far = field.distance(0.0, 0.0, 11500.0, frame="supergalactic", cz_frame="cmb", sigma_v=50)
+    assert field.r_max_hmpc > 125 and far.status[0] == 0
+    assert far.column("inside_fraction")[0] < 1e-6 and "outside" in far.flags() and "no_root" in far.flags()
+    assert far.column("v_rad")[0] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_one_galaxy_beyond_the_field_does_not_spoil_its_neighbours() -> None:
+    field = smooth_field(9)
+    d = field.distance([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3000.0, 60000.0, 3000.0], pdf="distance")
+    assert [STATUS[s] for s in d.status] == ["ok", "outside_field", "ok"]
+    assert np.isnan(d.column("distance.mean")[1]) and d.flags(1) == ["no_root", "outside"]
+    assert d.column("cz.hel")[1] == pytest.approx(60000.0)
+    assert np.isnan(d.pdf[1]).all()
+    np.testing.assert_array_equal(d.values[0], d.values[2])
+
+
+@pytest.mark.parametrize(("column", "value", "status"), [
+    ("lat", 120.0, "lat_out_of_range"), ("lat", -90.001, "lat_out_of_range"), ("lon", 400.0, "lon_out_of_range"),
+    ("cz", np.nan, "not_finite"), ("lon", np.inf, "not_finite"), ("cz", -4000.0, "cz_out_of_range"),
+    ("sigma_cz", -1.0, "sigma_cz_out_of_range")])
+def test_a_bad_row_gets_a_status_and_no_number(column: str, value: float, status: str) -> None:
+    rows = {"lon": np.array([1.0, 2.0]), "lat": np.array([3.0, 4.0]), "cz": np.array([2000.0, 3000.0]),
+            "sigma_cz": np.array([0.0, 10.0])}
+    good = smooth_field(2).distance(**rows).values[0]
+    rows[column][1] = value
+    d = smooth_field(2).distance(**rows)
+    assert STATUS[d.status[1]] == status and d.flags(1) == [] and d.roots(1) == []
+    assert np.isnan(d.values[1]).all()
+    np.testing.assert_array_equal(d.values[0], good)
+
+
+def test_flags_say_what_they_mean() -> None:
+    field = zero_field().with_manifest(trusted_hmpc=60.0)
+    d = field.distance([0.0] * 3, [0.0] * 3, [300.0, -250.0, 9000.0], cz_frame="hel")
+    assert "nearby" in d.flags(0) and "blueshift" not in d.flags(0)
+    assert {"blueshift", "no_root", "nearby"} <= set(d.flags(1))
+    assert d.flags(2) == ["beyond_data"]
+
+
+def test_the_local_sheet_observer_removes_the_motion_of_the_observer() -> None:
+    flow = np.zeros((3, 9, 9, 9))
+    flow[0] = 500.0
+    field = FlowField.from_arrays(flow, origin_hmpc=-100, spacing_hmpc=25, sky_frame="supergalactic")
+    d = field.distance(0.0, 0.0, 300.0, frame="supergalactic", cz_frame="ls", observer="ls", sigma_v=50, prior="flat")
+    assert d.roots()[0]["r_hmpc"] == pytest.approx(3.0, abs=0.01)
+    far = field.distance(0.0, 0.0, 3000.0, frame="supergalactic", cz_frame="ls", observer="ls")
+    assert "beyond_local_sheet" in far.flags() and far.summary()["median"] > LOCAL_SHEET_MPC
+
+
+def test_realisations_are_a_mixture() -> None:
+    a, b = smooth_field(20, sky_frame="galactic"), smooth_field(21, sky_frame="galactic")
+    both = FlowField.from_arrays(
+        np.stack([f.kernel_arrays()[0][..., :3, 0].transpose(3, 0, 1, 2) for f in (a, b)]),
+        np.stack([f.kernel_arrays()[0][..., 3, 0] - 1 for f in (a, b)]),
+        origin_hmpc=a.manifest.origin_hmpc, spacing_hmpc=a.manifest.spacing_hmpc, sky_frame="galactic")
+    lon, lat, cz = [15.0, 200.0], [-40.0, 10.0], [3000.0, 2000.0]
+    d = {k: f.distance(lon, lat, cz, prior="density", pdf="comoving") for k, f in (("a", a), ("b", b), ("m", both))}
+    for i in range(2):
+        ev = [d[k].column("evidence")[i] for k in "ab"]
+        assert d["m"].column("evidence")[i] == pytest.approx(sum(ev) / 2, rel=1e-6)
+        mixed = (ev[0] * d["a"].pdf[i] + ev[1] * d["b"].pdf[i]) / sum(ev)
+        np.testing.assert_allclose(d["m"].pdf[i], mixed, atol=1e-6 * mixed.max())
+
+
+def test_velocities_at_known_distances_follow_the_forward_model() -> None:
+    field = smooth_field(12)
+    lon, lat = np.array([20.0, 140.0, 300.0, 300.0]), np.array([10.0, -35.0, 60.0, 60.0])
+    d_mpc = np.array([30.0, 60.0, 0.0, 900.0])
+    v = field.velocity(lon, lat, d_mpc, H0=70.0)
+    dirs = frames.rotate(frames.unit_vectors(lon, lat), "icrs", "supergalactic")
+    xyz = dirs * (d_mpc * 0.7)[:, None]
+    np.testing.assert_allclose(np.stack([v.column(c) for c in ("sgx", "sgy", "sgz")], axis=1), xyz, atol=1e-9)
+    flow = field.velocity_at(xyz)
+    np.testing.assert_allclose(np.stack([v.column(f"v_pec.{c}") for c in ("sgx", "sgy", "sgz")], axis=1), flow)
+    np.testing.assert_allclose(v.column("v_rad"), (flow * dirs).sum(axis=1))
+    zbar = background(0.3).redshift(d_mpc * 0.7)
+    np.testing.assert_allclose(v.column("cz_hubble"), C * zbar)
+    np.testing.assert_allclose(v.column("cz.cmb"), C * ((1 + zbar) * (1 + v.column("v_rad") / C) - 1))
+    assert v.inside.tolist() == [True, True, True, False]
+    assert np.isnan(v.column("v_rad")[3]) and np.isnan(v.column("cz.hel")[3]) and np.isfinite(v.column("cz_hubble")[3])
+
+
+def test_distance_and_velocity_are_inverse_to_each_other() -> None:
+    field = smooth_field(13)
+    v = field.velocity(77.0, 12.0, 50.0)
+    d = field.distance(77.0, 12.0, v.column("cz.hel")[0])
+    assert min(abs(r["d_mpc"] - 50.0) for r in d.roots()) < 1e-4
+
+
+@pytest.mark.parametrize(("named", "error"), [
+    ({"H0": 5.0}, BadParameter), ({"H0": float("nan")}, BadParameter), ({"Om": -0.1}, BadParameter),
+    ({"sigma_v": 20.0}, BadParameter), ({"prior": "uniform"}, BadParameter), ({"frame": "b1950"}, UnknownName),
+    ({"cz_frame": "earth"}, UnknownName), ({"dr": 1.0}, BadParameter), ({"observer": "me"}, BadParameter),
+    ({"H0": "75"}, BadParameter), ({"use_field_sigma": 1}, BadParameter), ({"composition": "x"}, BadParameter)])
+def test_options_out_of_range_are_refused_by_name(named: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        FlowOptions(**named)  # type: ignore[arg-type]
+    (name, value), = named.items()
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    assert caught.value.where == name and shown in caught.value.message
+
+
+def test_what_a_field_lacks_is_refused_before_the_work() -> None:
+    field = FlowField.from_arrays(np.zeros((3, 4, 4, 4)), origin_hmpc=-3, spacing_hmpc=2, sky_frame="galactic")
+    with pytest.raises(BadParameter, match="no density"):
+        field.distance(0.0, 0.0, 100.0, prior="density")
+    with pytest.raises(BadParameter, match="no velocity errors"):
+        field.distance(0.0, 0.0, 100.0, use_field_sigma=True)
+    with pytest.raises(BadParameter, match="one length"):
+        field.distance([0.0, 1.0], [0.0], [100.0, 200.0])
+
+
+def test_summaries_are_finite_over_the_whole_sky_and_every_velocity() -> None:
+    field = smooth_field(14)
+    rng = np.random.default_rng(1)
+    n = 2000
+    for sigma_v, prior in ((50.0, "flat"), (600.0, "volume")):
+        d = field.distance(rng.uniform(0, 360, n), np.rad2deg(np.arcsin(rng.uniform(-1, 1, n))),
+                           rng.uniform(-3000, 12000, n), sigma_v=sigma_v, prior=prior)
+        ok = d.status == 0
+        names = [f"{t}.{s}" for t in FLOW_TYPES for s in SUMMARY] + ["v_rad", "modulus.mean"]
+        assert all(np.isfinite(d.column(name)[ok]).all() for name in names)
+        order = np.stack([d.column(f"comoving.{q}")[ok] for q in QUANTILES])
+        assert (np.diff(order, axis=0) >= 0).all()
