@@ -22,6 +22,7 @@ F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
 SUMMARY: tuple[str, ...] = ("mean", "std", "mode", "p2_5", "p16", "median", "p84", "p97_5")
+MOMENTS: tuple[str, ...] = SUMMARY[:3]
 MODULUS: tuple[str, ...] = ("mean", "std", "median", "p16", "p84")
 VALUES: tuple[str, ...] = (
     *(f"{t}.{s}" for t in FLOW_TYPES for s in SUMMARY), *(f"modulus.{s}" for s in MODULUS),
@@ -263,26 +264,28 @@ def _values(field: FlowField, opt: FlowOptions, grid: _Grid, summary: F64, z: di
     k = {name: summary[:, i] for i, name in enumerate(_kernels.SUMMARY)}
     h = opt.H0 / 100.0
     one_plus_z = 1.0 + z["hel"]
-    columns: dict[str, F64] = {}
-    for s in SUMMARY:
-        columns[f"comoving.{s}"] = k[s]
-        columns[f"distance.{s}"] = k[s] / h
-        columns[f"luminosity.{s}"] = k[s] * one_plus_z / h
-        # quantiles map exactly; mean, std and mode belong to their own variable
-        columns[f"hubble.{s}"] = k[f"vh_{s}"] if f"vh_{s}" in k else grid.hubble(k[s])
+    out = np.empty((len(summary), len(VALUES)))
+    column = {name: out[:, i] for i, name in enumerate(VALUES)}
+    # quantiles map exactly between the variables; mean, std and mode belong each to their own
+    r, v_hubble = np.stack([k[s] for s in SUMMARY]), np.stack([k[f"vh_{s}"] for s in MOMENTS])
+    for flow, block in (("comoving", r), ("distance", r / h), ("luminosity", r * one_plus_z / h),
+                        ("hubble", np.concatenate([v_hubble, grid.hubble(r[len(MOMENTS):])]))):
+        first = VALUES.index(f"{flow}.{SUMMARY[0]}")
+        out[:, first:first + len(SUMMARY)] = block.T
     zero = 25.0 + 5.0 * np.log10(one_plus_z / h)
-    columns["modulus.mean"], columns["modulus.std"] = k["mu_mean"] + zero, k["mu_std"]
+    column["modulus.mean"][:], column["modulus.std"][:] = k["mu_mean"] + zero, k["mu_std"]
     for s in MODULUS[2:]:
-        columns[f"modulus.{s}"] = 5.0 * np.log10(np.maximum(k[s], 1e-300)) + zero
+        column[f"modulus.{s}"][:] = 5.0 * np.log10(np.maximum(k[s], 1e-300)) + zero
     for f, value in z.items():
-        columns[f"cz.{f}"] = C_KMS * value
-    v = frames.rotate(summary[:, [_kernels.SUMMARY.index(c) for c in ("vx", "vy", "vz")]],
-                      field.manifest.sky_frame, "supergalactic")
-    columns["v_rad"] = k["v_rad"]
-    columns["v_pec.sgx"], columns["v_pec.sgy"], columns["v_pec.sgz"] = v.T
-    columns["delta"] = k["delta"] if field.manifest.has_density else np.full(len(summary), np.nan)
-    columns["inside_fraction"], columns["evidence"] = k["inside_fraction"], k["evidence"]
-    return np.stack([columns[name] for name in VALUES], axis=1)
+        column[f"cz.{f}"][:] = C_KMS * value
+    first = _kernels.SUMMARY.index("vx")
+    v_pec = frames.rotate(summary[:, first:first + 3], field.manifest.sky_frame, "supergalactic")
+    first = VALUES.index("v_pec.sgx")
+    out[:, first:first + 3] = v_pec
+    for name in ("v_rad", "inside_fraction", "evidence"):
+        column[name][:] = k[name]
+    column["delta"][:] = k["delta"] if field.manifest.has_density else np.nan
+    return out
 
 
 @dataclass(frozen=True)

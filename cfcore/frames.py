@@ -6,6 +6,7 @@ oracle of the tests, not a dependency: one SkyCoord conversion costs as much as 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ def sky_frame(name: str) -> str:
     return key
 
 
+@lru_cache(maxsize=64)
 def rotation(source: str, target: str) -> F64:
     """Return the 3x3 matrix R with ``u_target = R @ u_source`` for two sky frames."""
     return _TO_GALACTIC[sky_frame(target)].T @ _TO_GALACTIC[sky_frame(source)]

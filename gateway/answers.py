@@ -1,0 +1,216 @@
+"""Columns become answers here: the words and shapes of the CosmicFlows face, in JSON, msgpack, CSV and VOTable.
+
+Both encodings carry the same numbers: JSON the shortest text that reads back the same float64, msgpack its eight bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import msgpack
+import numpy as np
+import orjson
+from aiohttp import web
+from numpy.typing import NDArray
+
+import cfcore
+from cfcore import distances, frames
+from cfcore.errors import BadParameter
+from cfcore.options import FLOW_TYPES, FlowOptions
+
+F64 = NDArray[np.float64]
+_MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+
+
+def position(lon: float, lat: float, frame: str) -> dict[str, dict[str, float]]:
+    """Return a position in the three sky frames, degrees."""
+    sky = frames.unit_vectors(lon, lat)
+    out: dict[str, dict[str, float]] = {}
+    for target in frames.SKY_FRAMES:
+        x, y = (lon % 360.0, lat) if target == frame else \
+            (float(a[0]) for a in frames.lon_lat(frames.rotate(sky, frame, target)))
+        out[target] = {"lon": x, "lat": y}
+    return out
+
+
+def provenance(record: dict[str, Any], opt: FlowOptions) -> dict[str, Any]:
+    """Return what every flow answer repeats: field, frames, cosmology, scatter, prior, code."""
+    return {"field": {"id": record["id"], "version": record["version"], "citation": record.get("citation", "")},
+            "frame": opt.frame, "cz_frame": opt.cz_frame, "cosmology": {"H0": opt.H0, "Om": opt.Om},
+            "sigma_v": record.get("sigma_v") if opt.sigma_v is None else opt.sigma_v, "prior": opt.prior,
+            **({"alpha": opt.alpha} if opt.prior == "density" else {}),
+            **({"use_field_sigma": True} if opt.use_field_sigma else {}),
+            **({"observer": opt.observer} if opt.observer != "cmb" else {}),
+            **({"composition": opt.composition} if opt.composition != "multiplicative" else {}),
+            "cfcore": cfcore.__version__}
+
+
+def one_object(columns: dict[str, NDArray[Any]], opt: FlowOptions) -> dict[str, Any]:
+    """Return the distances of one object, from the worker's columns with one row."""
+    v = dict(zip(distances.VALUES, columns["values"][0].tolist()))
+    status, flags, n_roots = columns["codes"][0].tolist()
+    out: dict[str, Any] = {"cz": {f: v[f"cz.{f}"] for f in frames.REPORTED_FRAMES}}
+    for flow, unit in FLOW_TYPES.items():
+        out[flow] = {**{s: v[f"{flow}.{s}"] for s in distances.SUMMARY}, "unit": unit}
+    out["modulus"] = {s: v[f"modulus.{s}"] for s in distances.MODULUS}
+    out["roots"] = distances.root_records(columns["roots"][0], n_roots, opt.H0)
+    out["v_rad"] = v["v_rad"]
+    out["v_pec"] = {a: v[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")}
+    for name in ("delta", "inside_fraction", "evidence"):
+        out[name] = v[name]
+    return {**out, "flags": distances.flag_words(flags), "status": distances.STATUS[status]}
+
+
+def grid(columns: dict[str, NDArray[Any]], shared: dict[str, NDArray[Any]], flow: str) -> dict[str, Any]:
+    """Return the distribution function of a single-object answer."""
+    return {"flow_type": flow, "unit": FLOW_TYPES[flow], "x": shared["x"], "pdf": columns["pdf"][0]}
+
+
+def many_objects(flow: str, columns: dict[str, NDArray[Any]], shared: dict[str, NDArray[Any]],
+                 sent: dict[str, F64], pair: tuple[str, str], opt: FlowOptions) -> dict[str, Any]:
+    """Return the distances of a list of objects in one flow type."""
+    values, codes = columns["values"], columns["codes"]
+    at = {name: i for i, name in enumerate(distances.VALUES)}
+    table = {s: values[:, at[f"{flow}.{s}"]] for s in distances.SUMMARY}
+    table.update({f"cz_{f}": values[:, at[f"cz.{f}"]] for f in frames.REPORTED_FRAMES})
+    table.update({"v_rad": values[:, at["v_rad"]], **{f"v_{a}": values[:, at[f"v_pec.{a}"]] for a in ("sgx", "sgy", "sgz")},
+                  "delta": values[:, at["delta"]], "inside_fraction": values[:, at["inside_fraction"]],
+                  "evidence": values[:, at["evidence"]]})
+    words: dict[int, list[str]] = {}
+    flags = [words.setdefault(b, distances.flag_words(b)) for b in codes[:, 1].tolist()]
+    roots = [distances.root_records(t, k, opt.H0) if k else [] for t, k in zip(columns["roots"], codes[:, 2].tolist())]
+    out: dict[str, Any] = {
+        "flow_type": flow, "unit": FLOW_TYPES[flow], "n": len(values), "columns": table, "roots": roots, "flags": flags,
+        "status": [distances.STATUS[s] for s in codes[:, 0].tolist()]}
+    faults = [row_fault(int(i), distances.STATUS[codes[i, 0]], sent, pair)
+              for i in np.flatnonzero(codes[:, 0])]
+    if faults:
+        out["errors"] = faults
+    if "pdf" in columns:
+        out["grid"] = {"x": shared["x"], "pdf": list(columns["pdf"])}
+    return out
+
+
+def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> dict[str, Any]:
+    """Return one row's fault in words: row, column, value, limit and way out."""
+    if status == "outside_field":
+        value = float(sent["cz"][row])
+        return {"row": row, "column": "cz", "value": value, "code": status, "detail":
+                f"cz[{row}] = {value:g} km/s lies beyond the line of sight of this field; ask for another field=, a "
+                "larger rmax=, or drop the row"}
+    names = {"lon": pair[0], "lat": pair[1]}
+    if status == "not_finite":
+        column = next(k for k, v in sent.items() if not np.isfinite(v[row]))
+        name = names.get(column, column)
+        return {"row": row, "column": name, "value": None, "code": status,
+                "detail": f"{name}[{row}] is not a finite number (null, NaN or text); send a number or drop the row"}
+    column = status.removesuffix("_out_of_range")
+    name, value = names.get(column, column), float(sent[column][row])
+    least, greatest, unit = distances.ROW_LIMITS[column]
+    detail = f"{name}[{row}] = {value:g} lies outside {least:g} ... {greatest:g} {unit}"
+    if column == "lat" and abs(float(sent["lon"][row])) <= 90.0:
+        detail += f"; perhaps {names['lon']} and {names['lat']} are swapped"
+    return {"row": row, "column": name, "value": value, "code": status, "detail": detail}
+
+
+def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, str]) -> None:
+    """Raise what is wrong with the single object of a request; outside the field is an answer, not an error."""
+    status = distances.STATUS[int(codes[0, 0])]
+    if status in ("ok", "outside_field"):
+        return
+    fault = row_fault(0, status, sent, pair)
+    raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=status, where=str(fault["column"]))
+
+
+def velocity_answer(columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the flow at one point of known distance; outside the field the flow is null and inside is false."""
+    v = dict(zip(distances.VELOCITY_VALUES, columns["values"][0].tolist()))
+    return {"xyz_hmpc": [v["sgx"], v["sgy"], v["sgz"]], "inside": bool(columns["codes"][0, 1]),
+            "v_pec": {a: v[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")}, "v_rad": v["v_rad"], "delta": v["delta"],
+            "sigma": v["sigma"], "cz_hubble": v["cz_hubble"], "cz": {f: v[f"cz.{f}"] for f in frames.REPORTED_FRAMES},
+            "status": "ok"}
+
+
+# ---- encodings ---------------------------------------------------------------------------------------------------
+
+def wanted(request: web.Request, asked: str | None, offered: tuple[str, ...] = ("json", "msgpack")) -> str:
+    """Return the format of an answer: the `format` parameter, else the Accept header, else JSON."""
+    if asked:
+        return asked
+    accept = request.headers.get("Accept", "")
+    for kind in accept.lower().split(","):
+        media = kind.partition(";")[0].strip()
+        if media in _MSGPACK:
+            return "msgpack"
+        if media == "text/csv" and "csv" in offered:
+            return "csv"
+        if media == "application/x-votable+xml" and "votable" in offered:
+            return "votable"
+        if media in ("application/json", "*/*", "application/*", "text/html"):
+            return "json"
+    return "json"
+
+
+def respond(data: dict[str, Any], fmt: str) -> web.Response:
+    """Return an answer as JSON (NaN is null) or msgpack (lists of numbers are raw little-endian float64)."""
+    if fmt == "msgpack":
+        body = msgpack.packb({**_nil(data), "dtype": "<f8"}, default=_raw)
+        return web.Response(body=body, content_type="application/msgpack")
+    return web.Response(body=orjson.dumps(data, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY),
+                        content_type="application/json", charset="utf-8")
+
+
+def _nil(value: Any) -> Any:
+    """Replace NaN by nil as orjson does by null; inside raw columns it stays NaN."""
+    if isinstance(value, dict):
+        return {k: _nil(v) for k, v in value.items()}
+    return None if isinstance(value, float) and value != value else value
+
+
+def _raw(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.ascontiguousarray(value, dtype="<f8").tobytes()
+    raise TypeError(type(value).__name__)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(type(value).__name__)
+
+
+def respond_table(data: dict[str, Any], units: dict[str, str], fmt: str) -> web.Response:
+    """Return a table answer as CSV or VOTable; the provenance stands in comments or PARAMs."""
+    columns: dict[str, F64] = data["columns"]
+    notes = {k: v for k, v in data.items() if k not in ("columns", "unit")}
+    if fmt == "csv":
+        text = io.StringIO()
+        for key, value in notes.items():
+            text.write(f"# {key}: {orjson.dumps(value, default=_plain).decode()}\n")
+        text.write("# units: " + ", ".join(f"{k} [{units[k]}]" for k in columns) + "\n")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(["" if x != x else repr(x) for x in row] for row in zip(*(c.tolist() for c in columns.values())))
+        return web.Response(text=text.getvalue(), content_type="text/csv", charset="utf-8")
+    from astropy.io import votable
+    from astropy.table import Table
+    table = Table({k: np.asarray(v) for k, v in columns.items()})
+    for k in columns:
+        if units[k] in _VO_UNITS:
+            table[k].unit = units[k] or None
+        else:
+            # h^-1 Mpc is no VOUnit: a wrong unit would be worse than a described one
+            table[k].description = f"in {units[k]}"
+    tree = votable.from_table(table)
+    for key, value in notes.items():
+        text_value = orjson.dumps(value, default=_plain).decode()
+        tree.resources[0].params.append(votable.tree.Param(
+            tree, name=key, datatype="char", arraysize="*", value=text_value))
+    out = io.BytesIO()
+    tree.to_xml(out)
+    return web.Response(body=out.getvalue(), content_type="application/x-votable+xml")
+
+
+_VO_UNITS = ("", "Mpc", "km/s", "deg", "1/Mpc")

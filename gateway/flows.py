@@ -1,0 +1,84 @@
+"""One flow question across the house: choose the field, send the columns, bring the answer back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+
+from cfcore.errors import BadParameter, UnknownName
+from cfcore.options import FlowOptions
+from cfcore.products import ALIASES, PRODUCTS
+from cfcore.registry import how_to_get
+
+from .dispatch import Answer, Dispatcher
+from .keys import DISPATCHER
+
+GRID_VALUES_MAX = 2_000_000
+
+
+def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
+    """Return the record of the field a request names, or of the default.
+
+    Raises
+    ------
+    TransientError
+        When no worker is connected.
+    UnknownName
+        When the field is not known, or known but not installed: the message holds the command that brings it.
+    """
+    dispatcher.check_worker()
+    fields = dispatcher.fields()
+    if asked is None:
+        record = next((f for f in fields.values() if f.get("default")), None)
+        if record is None:
+            raise BadParameter(f"no default field is set; name one with field=: {', '.join(sorted(fields)) or 'none here'}",
+                               code="missing_parameter", where="field")
+        return record
+    name = asked.strip().lower()
+    for here in fields.values():
+        if name == here["id"] or name in here.get("aliases", ()):
+            return here
+    record = PRODUCTS.get(ALIASES.get(name, name))
+    if record is not None and record.files:
+        raise UnknownName(f"field {record.id} is not installed on this server; {how_to_get(record)}", where="field",
+                          code="field_not_installed", extra={"known": sorted(fields)})
+    raise UnknownName(f"field {asked!r:.80} is not known; here are {', '.join(sorted(fields))}", where="field",
+                      code="unknown_field", extra={"known": sorted(fields)})
+
+
+async def ask(request: web.Request, kind: str, record: dict[str, Any], opt: FlowOptions,
+              columns: dict[str, np.ndarray], *, is_alone: bool = False, **more: object) -> Answer:
+    """Send one question to the workers and wait for its answer."""
+    return await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
+                                             is_alone=is_alone)
+
+
+def grid_fits(record: dict[str, Any], opt: FlowOptions, objects: int) -> bool:
+    """Tell whether the distribution functions of some objects fit into one answer."""
+    points = math.ceil(min(record["r_max_hmpc"], opt.rmax or math.inf) / opt.dr) + 1
+    return objects * points <= GRID_VALUES_MAX
+
+
+def one_row(**values: float) -> dict[str, np.ndarray]:
+    """Return columns with a single row."""
+    return {name: np.array([value], dtype="<f8") for name, value in values.items()}
+
+
+def catalogue_velocity(found: dict[str, Any]) -> float:
+    """Return the heliocentric velocity of a resolved name, km/s.
+
+    Raises
+    ------
+    BadParameter
+        When the catalogue knows no velocity for it.
+    """
+    cz = found.get("cz_helio")
+    if cz is None:
+        raise BadParameter(f"{found['name']} is in the catalogue ({found['catalog']['name']}) without a velocity; give "
+                           "one with cz= (km/s)", code="no_velocity", where="name")
+    return float(cz)
+
+

@@ -1,0 +1,166 @@
+"""OpenAPI 3.1 from the route table: what is documented answers, what answers is documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cfcore
+from cfcore import frames
+from cfcore.distances import FLAGS, MODULUS, ROOT, STATUS, SUMMARY
+from cfcore.options import FLOW_TYPES
+from cfcore.sightlines import COLUMNS
+
+from .routes import Route
+
+_PROBLEM = {
+    "type": "object", "required": ["type", "title", "status", "detail", "code"],
+    "properties": {"type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+                   "detail": {"type": "string"}, "code": {"type": "string"}, "where": {"type": "string"},
+                   "hint": {"type": "string"}, "request_id": {"type": "string"}}}
+
+
+def _num(text: str = "") -> dict[str, Any]:
+    return {"type": ["number", "null"], **({"description": text} if text else {})}
+
+
+def _obj(properties: dict[str, Any], required: bool = True) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, **({"required": sorted(properties)} if required else {})}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_TEXT = {"type": "string"}
+_LON_LAT = _obj({"lon": {"type": "number", "description": "deg"}, "lat": {"type": "number", "description": "deg"}})
+_POSITION = {f: _LON_LAT for f in frames.SKY_FRAMES}
+_SUMMARY = _obj({**{s: _num() for s in SUMMARY}, "unit": _TEXT})
+_CZ = _obj({f: _num("c z, km/s") for f in frames.REPORTED_FRAMES})
+_V = _obj({a: _num("km/s") for a in ("sgx", "sgy", "sgz")})
+_FLAG_LIST = _list({"type": "string", "enum": list(FLAGS)})
+_ROOTS = _list(_obj({**{r: {"type": "number"} for r in ROOT}, "d_mpc": {"type": "number"}}))
+_PROVENANCE = {
+    "field": _obj({"id": _TEXT, "version": _TEXT, "citation": _TEXT}), "frame": _TEXT, "cz_frame": _TEXT,
+    "cosmology": _obj({"H0": {"type": "number"}, "Om": {"type": "number"}}),
+    "sigma_v": {"type": "number", "description": "km/s"}, "prior": _TEXT, "cfcore": _TEXT}
+_CATALOG = _obj({"name": _TEXT, "version": _TEXT, "licence": _TEXT})
+
+SCHEMAS: dict[str, Any] = {
+    "Problem": _PROBLEM,
+    "Position": _obj(_POSITION),
+    "Hints": _obj({"hints": _list(_TEXT), "more_results": {"type": "boolean"}}),
+    "Coords": {"type": "object", "required": [*_POSITION, "unit_vector", "sgx", "sgy", "sgz"],
+               "properties": {**_POSITION, "name": _TEXT, "catalog": _CATALOG,
+                              "unit_vector": _obj({"frame": _TEXT, **{a: {"type": "number"} for a in "xyz"}}),
+                              "distance": _num("Mpc"), "unit": _TEXT,
+                              **{a: _num("Mpc") for a in ("sgx", "sgy", "sgz")}}},
+    "Detail": {"type": "object", "required": ["name", "canonical", "object_type", "position", "velocities"],
+               "properties": {"name": _TEXT, "canonical": _TEXT, "object_type": _TEXT, "position": _ref("Position"),
+                              "z_helio": _num(), "cz_helio": _num("km/s"), "velocities": _list({"type": "object"}),
+                              "catalog": _CATALOG}},
+    "Distances": {
+        "type": "object",
+        "required": ["position", "cz", *FLOW_TYPES, "modulus", "roots", "v_rad", "v_pec", "delta", "inside_fraction",
+                     "evidence", "flags", "status", *_PROVENANCE],
+        "properties": {
+            "name": {"type": ["string", "null"]}, "position": _ref("Position"), "cz": _CZ,
+            **{t: _SUMMARY for t in FLOW_TYPES}, "modulus": _obj({s: _num("mag") for s in MODULUS}), "roots": _ROOTS,
+            "v_rad": _num("km/s, positive = receding"), "v_pec": _V, "delta": _num(), "inside_fraction": _num(),
+            "evidence": _num("(km/s)^-1"), "flags": _FLAG_LIST, "status": {"type": "string", "enum": list(STATUS)},
+            "grid": {"type": "object"}, **_PROVENANCE}},
+    "Velocity": {
+        "type": "object",
+        "required": ["position", "xyz_hmpc", "inside", "v_pec", "v_rad", "delta", "sigma", "cz_hubble", "cz",
+                     *_PROVENANCE],
+        "properties": {
+            "name": {"type": ["string", "null"]}, "position": _ref("Position"),
+            "xyz_hmpc": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
+            "inside": {"type": "boolean"}, "v_pec": _V, "v_rad": _num("km/s"), "delta": _num(), "sigma": _num("km/s"),
+            "cz_hubble": _num("km/s"), "cz": _CZ, **_PROVENANCE}},
+    "DistanceList": {
+        "type": "object", "required": ["flow_type", "unit", "n", "columns", "roots", "flags", "status", *_PROVENANCE],
+        "properties": {
+            "flow_type": {"type": "string", "enum": list(FLOW_TYPES)}, "unit": _TEXT, "n": {"type": "integer"},
+            "columns": {"type": "object", "additionalProperties": _list(_num())}, "roots": _list(_ROOTS),
+            "flags": _list(_FLAG_LIST), "status": _list({"type": "string", "enum": list(STATUS)}),
+            "errors": _list(_obj({"row": {"type": "integer"}, "column": _TEXT, "value": _num(), "code": _TEXT,
+                                  "detail": _TEXT})),
+            "grid": _obj({"x": _list({"type": "number"}), "pdf": _list(_list(_num()))}), **_PROVENANCE}},
+    "DistanceTable": {
+        "type": "object", "required": ["position", "n", "unit", "columns", *_PROVENANCE],
+        "properties": {
+            "name": {"type": ["string", "null"]}, "position": _ref("Position"), "n": {"type": "integer"},
+            "cz_observed": _num("km/s"), "unit": {"type": "object", "additionalProperties": _TEXT},
+            "columns": _obj({c: _list(_num()) for c in COLUMNS}, required=False), "catalog": _CATALOG, **_PROVENANCE}},
+    "Alive": _obj({"ok": {"type": "boolean"}}),
+    "Ready": _obj({"ready": {"type": "boolean"}, "workers": {"type": "integer"}, "catalog": {"type": "boolean"},
+                   "fields": _list(_TEXT), "default_field": {"type": ["string", "null"]}}),
+    "Index": {"type": "object"},
+    "OpenAPI": {"type": "object"},
+}
+_MEDIA = {"json": "application/json", "msgpack": "application/msgpack", "csv": "text/csv",
+          "votable": "application/x-votable+xml"}
+
+
+def document(routes: Sequence[Route], prefixes: Sequence[str]) -> dict[str, Any]:
+    """Return the OpenAPI document of a route table served under some prefixes."""
+    schemas = dict(SCHEMAS)
+    paths: dict[str, Any] = {}
+    for route in routes:
+        for prefix in (prefixes if route.is_face else ("",)):
+            for method in route.methods:
+                operation = _operation(route, method, prefix, schemas)
+                paths.setdefault(prefix + route.path, {})[method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Cosmic Flows", "version": cfcore.__version__, "license": {"name": "BSD-3-Clause",
+                                                                                     "identifier": "BSD-3-Clause"},
+                 "description": "Distances and peculiar velocities of galaxies from reconstructed velocity fields. "
+                                "Angles in decimal degrees, velocities c z in km/s, lengths in Mpc through H0 or "
+                                "comoving h^-1 Mpc where named so."},
+        "paths": paths, "components": {"schemas": schemas}}
+
+
+def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    summary = (route.handler.__doc__ or "").partition(": ")[2].strip()
+    operation: dict[str, Any] = {
+        "operationId": "_".join(filter(None, (prefix.strip("/"), route.handler.__name__,
+                                              method.lower() if len(route.methods) > 1 else ""))),
+        "summary": summary, "tags": [route.tag],
+        "responses": {"200": {"description": "The answer", "content": {
+            _MEDIA[f]: {"schema": _answer(route, f)} for f in route.formats}}}}
+    for status in route.refusals:
+        operation["responses"][str(status)] = {
+            "description": "Refused, or not possible now", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    parameters = []
+    if "{flow_type}" in route.path:
+        parameters.append({"name": "flow_type", "in": "path", "required": True,
+                           "schema": {"type": "string", "enum": list(FLOW_TYPES)}})
+    if route.query is not None:
+        schema = route.query.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, entry in schema["properties"].items():
+            text = entry.pop("description", "")
+            entry.pop("title", None)
+            parameters.append({"name": name, "in": "query", "required": name in schema.get("required", ()),
+                               "schema": entry, **({"description": text} if text else {})})
+    if parameters:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        name = route.body.__name__
+        schemas[name] = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        operation["requestBody"] = {"required": True, "content": {
+            "application/json": {"schema": _ref(name)}, "application/msgpack": {"schema": {}}}}
+    return operation
+
+
+def _answer(route: Route, fmt: str) -> dict[str, Any]:
+    if fmt != "json":
+        return {} if fmt == "msgpack" else {"type": "string"}
+    if len(route.answers) == 1:
+        return _ref(route.answers[0])
+    return {"anyOf": [_ref(a) for a in route.answers]}

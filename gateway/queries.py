@@ -1,0 +1,420 @@
+"""Requests become checked values here: query strings and bodies in, models and arrays out.
+
+pydantic checks types and unknown names; ranges of options live in `cfcore.options`, faults of single rows in
+`cfcore.distances`. Each kind of mistake has its own code and sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgpack
+import numpy as np
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from cfcore import frames
+from cfcore.cosmology import C_KMS, H0_DEFAULT, OM_DEFAULT
+from cfcore.errors import BadParameter, UnknownName, UsageError
+from cfcore.options import FLOW_TYPES, LIMITS, OBSERVERS, PRIORS, FlowOptions
+
+NAME_MAX = 128
+ROWS_MAX = 10_000
+GRID_ROWS_DEFAULT = 100
+TABLE_ROWS_MAX = 10_000
+
+_SEXAGESIMAL = (":", "h", "d", "m", "\u00b0")
+
+
+def _decimal(value: Any) -> Any:
+    """Refuse what pydantic would bend into a number, and say what sexagesimal text should have been."""
+    if isinstance(value, bool):
+        raise ValueError("is not a number")
+    if isinstance(value, str):
+        text = value.strip()
+        if any(mark in text.lower() for mark in _SEXAGESIMAL) or len(text.split()) > 1:
+            raise ValueError("looks sexagesimal; send decimal degrees (an hour of right ascension is 15 degrees)")
+        return text
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_decimal), Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(description=f"Name of a galaxy, at most {NAME_MAX} characters")]
+
+
+def _limits(option: str, text: str) -> Any:
+    least, greatest, unit = LIMITS[option]
+    return Field(default=None, description=f"{text}; {least:g} to {greatest:g} {unit}".rstrip())
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_max_length=4096)
+
+
+class Options(_Strict):
+    """Options every flow question takes."""
+
+    field: str | None = Field(default=None, description="Velocity field; default: the server's")
+    cz_frame: str | None = Field(default=None, description="Rest frame of cz: " + ", ".join(frames.VELOCITY_FRAMES))
+    H0: Number | None = _limits("H0", f"Hubble constant (default {H0_DEFAULT:g}); scales Mpc only")
+    Om: Number | None = _limits("Om", f"Matter density (default {OM_DEFAULT:g})")
+    sigma_v: Number | None = _limits("sigma_v", "Scatter about the field (default: the field's own)")
+    prior: str | None = Field(default=None, description="Distance prior: " + ", ".join(PRIORS))
+    alpha: Number | None = _limits("alpha", "Exponent of the density prior (default 1)")
+    use_field_sigma: bool | None = Field(default=None, description="Add the field's own velocity error in quadrature")
+    rmax: Number | None = _limits("rmax", "End of the line of sight")
+    dr: Number | None = _limits("dr", "Greatest step along the line of sight (default 0.25)")
+    observer: str | None = Field(default=None, description="Frame of the prediction: " + ", ".join(OBSERVERS))
+    composition: str | None = Field(default=None, description="Redshift frames: " + ", ".join(frames.COMPOSITIONS))
+
+    def flow(self, frame: str, cz_frame: str | None = None) -> FlowOptions:
+        """Return the options as cfcore takes them; `cz_frame` overrides what was asked."""
+        given = {k: getattr(self, k) for k in ("H0", "Om", "sigma_v", "prior", "alpha", "use_field_sigma", "rmax", "dr",
+                                               "observer", "composition", "cz_frame")}
+        named = {k: v for k, v in given.items() if v is not None}
+        if cz_frame is not None:
+            named["cz_frame"] = cz_frame
+        return FlowOptions(frame=frame, **named)
+
+
+class Format(_Strict):
+    """The answer's media type, when the Accept header is not at hand."""
+
+    format: Literal["json", "msgpack"] | None = Field(default=None, description="json (default) or msgpack")
+
+
+class Place(_Strict):
+    """A position: one of four pairs, decimal degrees."""
+
+    lon: Number | None = Field(default=None, description="Longitude in `frame`, deg")
+    lat: Number | None = Field(default=None, description="Latitude in `frame`, deg")
+    ra: Number | None = Field(default=None, description="Right ascension, ICRS, deg")
+    dec: Number | None = Field(default=None, description="Declination, ICRS, deg")
+    glon: Number | None = Field(default=None, description="Galactic longitude, deg")
+    glat: Number | None = Field(default=None, description="Galactic latitude, deg")
+    sgl: Number | None = Field(default=None, description="Supergalactic longitude, deg")
+    sgb: Number | None = Field(default=None, description="Supergalactic latitude, deg")
+    frame: str | None = Field(default=None, description="Sky frame of lon, lat: " + ", ".join(frames.SKY_FRAMES))
+
+
+class HintQuery(Format):
+    """Query of /hint_byname."""
+
+    name: Name
+    limit: Annotated[int, Field(ge=1, le=1000, description="Most hints to return")] = 50
+    require_velocity: bool = Field(default=True, description="Only galaxies with a known velocity")
+
+
+class NameQuery(Format):
+    """Query of /get_galaxy_detail."""
+
+    name: Name
+
+
+class CoordsQuery(Format, Place):
+    """Query of /get_coords."""
+
+    name: Name | None = None
+    distance: Number | None = Field(default=None, description="Comoving distance, Mpc, for SGX SGY SGZ", ge=0.0, le=1e5)
+
+
+class PositionQuery(Format, Place, Options):
+    """Query of /get_flow_by_position."""
+
+    cz: Number | None = Field(default=None, description="c times redshift in `cz_frame`, km/s: asks for distances")
+    z: Number | None = Field(default=None, description="Redshift in `cz_frame`, instead of cz")
+    sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
+    distance: Number | None = Field(default=None, description="Comoving distance, Mpc: asks for the velocity there")
+    grid: bool = Field(default=False, description="Add the distribution function")
+
+
+class GalaxyQuery(Format, Options):
+    """Query of /get_flow_galaxy."""
+
+    name: Name
+    cz: Number | None = Field(default=None, description="Use this velocity (km/s, in `cz_frame`), not the catalogue's")
+    z: Number | None = Field(default=None, description="Use this redshift")
+    sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
+    grid: bool = Field(default=False, description="Add the distribution function")
+
+
+class TableQuery(Place, Options):
+    """Query of /get_distance_table."""
+
+    format: Literal["json", "msgpack", "csv", "votable"] | None = Field(default=None,
+                                                                         description="json (default), msgpack, csv, votable")
+    name: Name | None = None
+    cz: Number | None = Field(default=None, description="Observed velocity in `cz_frame`, km/s: adds p(d)")
+    z: Number | None = Field(default=None, description="Observed redshift, instead of cz")
+    sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
+    n: Annotated[int, Field(ge=2, le=TABLE_ROWS_MAX, description="Rows of the table")] = 401
+
+
+_COLUMN = {"type": ["array", "null"], "items": {"type": ["number", "null"]}, "maxItems": ROWS_MAX}
+
+
+def _column(text: str) -> Any:
+    return Field(default=None, description=text, json_schema_extra=_COLUMN)
+
+
+class ListBody(Format, Options):
+    """Body of /get_flow/<type>: columns of one length and options."""
+
+    lon: Any = _column("Longitudes in `frame`, deg")
+    lat: Any = _column("Latitudes in `frame`, deg")
+    ra: Any = _column("Right ascensions, ICRS, deg")
+    dec: Any = _column("Declinations, ICRS, deg")
+    glon: Any = _column("Galactic longitudes, deg")
+    glat: Any = _column("Galactic latitudes, deg")
+    sgl: Any = _column("Supergalactic longitudes, deg")
+    sgb: Any = _column("Supergalactic latitudes, deg")
+    frame: str | None = Field(default=None, description="Sky frame of lon, lat: " + ", ".join(frames.SKY_FRAMES))
+    cz: Any = _column("c times redshifts in `cz_frame`, km/s")
+    z: Any = _column("Redshifts in `cz_frame`, instead of cz")
+    sigma_cz: Any = Field(default=None, description="Errors of cz, km/s: one number or a list",
+                          json_schema_extra={**_COLUMN, "type": ["array", "number", "null"]})
+    grid: bool | None = Field(default=None, description=f"Add the distribution functions (default up to "
+                                                        f"{GRID_ROWS_DEFAULT} objects)")
+
+
+Model = TypeVar("Model", bound=_Strict)
+
+
+def parse_query(model: type[Model], request: web.Request) -> Model:
+    """Read a query string into a model.
+
+    Raises
+    ------
+    UsageError
+        When a parameter is unknown, repeated, missing or not of its type.
+    """
+    values: dict[str, str] = {}
+    for key, value in request.query.items():
+        if key in values:
+            raise BadParameter(f"parameter {key!r:.80} is given twice; give it once", code="repeated_parameter",
+                               where=key[:80])
+        values[key] = value
+    if len(values.get("name", "")) > NAME_MAX:
+        raise BadParameter(f"name has {len(values['name'])} characters; names have at most {NAME_MAX}",
+                           code="bad_name", where="name")
+    return _validate(model, values)
+
+
+async def parse_body(model: type[Model], request: web.Request) -> Model:
+    """Read a JSON or msgpack body into a model."""
+    body = await request.read()
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("application/msgpack", "application/x-msgpack"):
+        data = _read_msgpack(body)
+    elif kind == "application/json" or kind.endswith("+json") or not kind:
+        data = _read_json(body)
+    else:
+        raise BadParameter(f"content type {kind!r:.80} cannot be read; send JSON with the header "
+                           "'Content-Type: application/json', or application/msgpack", code="wrong_content_type",
+                           where="Content-Type")
+    if not isinstance(data, dict):
+        raise BadParameter(f"the body is a {type(data).__name__}; send an object with the lists lon, lat, cz",
+                           code="bad_request", where="body")
+    return _validate(model, {str(k)[:200]: v for k, v in data.items()})
+
+
+def _read_json(body: bytes) -> Any:
+    if not body:
+        raise BadParameter("the body is empty; send a JSON object with the lists lon, lat, cz", code="malformed_json",
+                           where="body")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        first = exc
+    try:
+        # Python's json module writes NaN, which is not JSON; a NaN is a fault of its row, not of the request.
+        import json
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadParameter(f"the body is not JSON: {first.msg} at line {first.lineno}, column {first.colno}",
+                           code="malformed_json", where="body") from None
+
+
+def _read_msgpack(body: bytes) -> Any:
+    try:
+        return msgpack.unpackb(body, max_ext_len=0, max_map_len=256)
+    except Exception as exc:
+        # msgpack raises many unrelated classes on hostile input
+        raise BadParameter(f"the body is not msgpack ({type(exc).__name__})", code="malformed_msgpack",
+                           where="body") from None
+
+
+def _validate(model: type[Model], values: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as exc:
+        raise _complaint(model, exc) from None
+
+
+def _complaint(model: type[_Strict], exc: ValidationError) -> UsageError:
+    errors = exc.errors(include_url=False)
+    known = sorted(model.model_fields)
+    for e in errors:
+        if e["type"] == "extra_forbidden":
+            name = str(e["loc"][0])[:80]
+            return BadParameter(f"parameter {name!r} is not known here; known are {', '.join(known)}",
+                                code="unknown_parameter", where=name, extra={"known": known})
+    e = errors[0]
+    where = ".".join(str(part) for part in e["loc"])[:80]
+    if e["type"] == "missing":
+        return BadParameter(f"parameter {where!r} is missing", code="missing_parameter", where=where)
+    text = e["msg"].removeprefix("Value error, ")
+    shown = repr(e.get("input"))
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    code = {"finite_number": "not_finite", "float_parsing": "not_a_number", "float_type": "not_a_number"}.get(e["type"])
+    if "sexagesimal" in text:
+        code = "sexagesimal"
+    return BadParameter(f"{where} = {shown}: {text[0].lower() + text[1:]}", code=code or "bad_parameter", where=where)
+
+
+_PAIRS = (("lon", "lat", None), ("ra", "dec", "icrs"), ("glon", "glat", "galactic"), ("sgl", "sgb", "supergalactic"))
+
+
+def place(query: Any) -> tuple[Any, Any, str, tuple[str, str]] | None:
+    """Return (lon, lat, sky frame, names of the pair) of a query, or None when it holds no position.
+
+    Raises
+    ------
+    BadParameter
+        When a pair is torn, two pairs are given, or `frame` contradicts the pair.
+    """
+    found = [(a, b, f) for a, b, f in _PAIRS if getattr(query, a) is not None or getattr(query, b) is not None]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise BadParameter(f"{found[0][0]}/{found[0][1]} and {found[1][0]}/{found[1][1]} are both given; give one "
+                           "position", code="two_positions", where=found[1][0])
+    a, b, implied = found[0]
+    for one, other in ((a, b), (b, a)):
+        if getattr(query, one) is None:
+            raise BadParameter(f"{other} is given without {one}; a position needs both", code="missing_parameter",
+                               where=one)
+    asked = None if query.frame is None else frames.sky_frame(query.frame)
+    if implied and asked and asked != implied:
+        raise BadParameter(f"frame = {asked} contradicts {a}/{b}, which are {implied}; use lon, lat with frame",
+                           code="frame_contradicts", where="frame")
+    return getattr(query, a), getattr(query, b), implied or asked or "icrs", (a, b)
+
+
+def need_place(query: Any) -> tuple[Any, Any, str, tuple[str, str]]:
+    """Return the position of a query; refuse when there is none."""
+    found = place(query)
+    if found is None:
+        raise BadParameter("no position is given; send lon and lat (with frame), ra and dec, glon and glat, or sgl "
+                           "and sgb, in decimal degrees", code="missing_parameter", where="lon")
+    return found
+
+
+def velocity_km_s(query: Any) -> float | None:
+    """Return the observed velocity of a single-object query, km/s, from cz or z."""
+    if query.cz is not None and query.z is not None:
+        raise BadParameter("cz and z are both given; give one of them", code="two_velocities", where="z")
+    if query.z is not None:
+        _check_z(np.array([query.z]))
+        return float(query.z) * C_KMS
+    if query.cz is not None:
+        _check_cz(np.array([query.cz]))
+        return float(query.cz)
+    if query.sigma_cz is not None:
+        raise BadParameter("sigma_cz is given without cz", code="missing_parameter", where="cz")
+    return None
+
+
+def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str, str]]:
+    """Return the columns lon, lat, cz, sigma_cz (float64, one length), their sky frame and the pair's names.
+
+    A null, NaN or text entry becomes NaN: a fault of its row. Wrong requests (no list, unequal lengths, no rows, too
+    many rows, redshifts sent as cz) raise.
+    """
+    lon, lat, frame, pair = need_place(body)
+    if (body.cz is None) == (body.z is None):
+        raise BadParameter("give the observed velocities as cz (km/s) or as z, one of the two",
+                           code="missing_parameter" if body.cz is None else "two_velocities", where="cz")
+    name = "cz" if body.z is None else "z"
+    raw = {pair[0]: lon, pair[1]: lat, name: body.cz if body.z is None else body.z}
+    lists = {k: _numbers(k, v) for k, v in raw.items()}
+    n = len(lists[pair[0]])
+    for k, v in lists.items():
+        if len(v) != n:
+            raise BadParameter(f"{pair[0]} has {n} entries, {k} has {len(v)}; send lists of one length",
+                               code="unequal_lengths", where=k)
+    if n == 0:
+        raise BadParameter("the lists are empty; send at least one object", code="empty_lists", where=pair[0])
+    if n > ROWS_MAX:
+        raise BadParameter(f"{n} objects are more than the {ROWS_MAX} of one request; send them in parts",
+                           code="too_many_rows", where=pair[0], extra={"limit": ROWS_MAX})
+    value = lists[name]
+    if name == "z":
+        _check_z(value)
+        value = value * C_KMS
+    else:
+        _check_cz(value)
+    sigma: Any = 0.0 if body.sigma_cz is None else body.sigma_cz
+    if isinstance(sigma, (int, float)) and not isinstance(sigma, bool):
+        errors = np.full(n, float(sigma))
+    else:
+        errors = _numbers("sigma_cz", sigma)
+        if len(errors) != n:
+            raise BadParameter(f"{pair[0]} has {n} entries, sigma_cz has {len(errors)}; send one number or a list of "
+                               "that length", code="unequal_lengths", where="sigma_cz")
+    return {"lon": lists[pair[0]], "lat": lists[pair[1]], "cz": value, "sigma_cz": errors}, frame, pair
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, bytes) and len(value) % 8 == 0:
+        # a raw column of little-endian float64, as our own msgpack answers have
+        return np.frombuffer(value, "<f8").astype(float)
+    if not isinstance(value, list):
+        raise BadParameter(f"{name} is a {type(value).__name__}; send a list of numbers", code="not_a_list", where=name)
+    try:
+        if set(map(type, value)) <= {int, float}:
+            return np.array(value, dtype=float)
+    except OverflowError:
+        pass
+    return np.array([_number(v) for v in value])
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    return math.nan
+
+
+def _check_cz(cz: np.ndarray) -> None:
+    size = np.abs(cz[np.isfinite(cz) & (cz != 0.0)])
+    # No galaxy catalogue is complete to 1 km/s; three values below 10 km/s are redshifts of distant galaxies.
+    limit = 10.0 if size.size > 2 else 1.0
+    if size.size and size.max() < limit:
+        raise BadParameter(f"cz = {cz[np.isfinite(cz) & (cz != 0.0)][0]:g} km/s looks like a redshift; send it as z, or "
+                           f"cz = c z in km/s (c = {C_KMS})", code="cz_looks_like_z", where="cz")
+
+
+def _check_z(z: np.ndarray) -> None:
+    size = np.abs(z[np.isfinite(z)])
+    if size.size and size.max() > 20.0:
+        raise BadParameter(f"z = {z[np.isfinite(z)][np.argmax(size)]:g} looks like a velocity; send it as cz in km/s",
+                           code="z_looks_like_cz", where="z")
+
+
+def flow_type(name: str) -> str:
+    """Return the flow type of a path segment.
+
+    Raises
+    ------
+    UnknownName
+        When it is none of the four.
+    """
+    if name not in FLOW_TYPES:
+        raise UnknownName(f"flow type {name!r:.80} is not known; use one of {', '.join(FLOW_TYPES)}",
+                          code="unknown_flow_type", where="flow_type", extra={"known": list(FLOW_TYPES)})
+    return name

@@ -1,0 +1,60 @@
+"""What all tests share: where the real data lie, and the fields the tests make themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_fields import smooth_field
+from running import House
+
+from cfcore import FlowField
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("CF_SHARED") or ROOT.parent / "shared") / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real data; skip the test where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("the real data are not on this machine (CF_SHARED)")
+    return SHARED
+
+
+@pytest.fixture
+def field() -> FlowField:
+    """Return a smooth random field."""
+    return smooth_field()
+
+
+@pytest.fixture(scope="session")
+def cf4gp(shared_data: Path) -> FlowField:
+    """Return the real grouped Cosmicflows-4 field, read by the product's own intake."""
+    from cfcore import products
+    record = products.product("cf4gp")
+    files = {f.role: shared_data / "cf4" / f.name for f in record.files}
+    manifest, cells, sigma = products.build(record, files)
+    return FlowField(manifest, cells, sigma)
+
+
+@pytest.fixture(scope="session")
+def house_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory with the embedded fields, and cf4gp where the real data are."""
+    from cfcore.cli import main
+    from cfcore.registry import Registry
+    data = tmp_path_factory.mktemp("data")
+    Registry(data).ensure_ongc_linear()
+    if SHARED.is_dir():
+        assert main(["fields", "add", str(SHARED / "cf4"), "--data", str(data)]) == 0
+    return data
+
+
+@pytest.fixture(scope="session")
+def house(house_data: Path) -> Iterator[House]:
+    """Return a running house with two workers."""
+    running = House(house_data, "--workers", "2")
+    yield running
+    running.stop()

@@ -1,0 +1,51 @@
+"""The examples a visitor copies: every `sh` and `python` block of the pages runs here as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import House
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [pytest.param(kind, text, id=f"{page.name}-{i}") for page in PAGES
+          for i, (kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))]
+
+
+def test_there_are_examples() -> None:
+    assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize(("kind", "text"), BLOCKS)
+def test_an_example_of_the_pages_runs(kind: str, text: str, house: House, tmp_path: Path) -> None:
+    text = text.replace("http://127.0.0.1:5000", f"http://127.0.0.1:{house.port}").replace("curl ", "curl -sS --fail-with-body ")
+    command = ["sh", "-e", "-c", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path,
+                          env={**os.environ, "CF_DATA": str(house.log.parent)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_readme_s_answer_is_the_answer(house: House) -> None:
+    shown = (ROOT / "README.md").read_text("utf-8")
+    answer = json.loads(house.ask("/get_flow_galaxy?name=NGC%204993").body)
+    for path, digits in ((("cz", "hel"), 2), (("cz", "cmb"), 2), (("distance", "mean"), 1), (("distance", "std"), 1),
+                         (("distance", "p16"), 1), (("distance", "p84"), 1)):
+        value = answer[path[0]][path[1]]
+        assert f'"{path[1]}":{value:.{digits}f}' in shown, (path, value)
+    assert f'"v_rad":{answer["v_rad"]:.0f}' in shown and f'"d_mpc":{answer["roots"][0]["d_mpc"]:.1f}' in shown
+    assert f'"id":"{answer["field"]["id"]}"' in shown
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,109 @@
+"""The rules of the house, read from the source: who imports whom, how long a module is, what every knob says."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cfcore.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
+NUMPY_ONLY = {"numpy"}
+# module -> what it may import beside the standard library, NumPy and cfcore
+EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/quantities.py": {"astropy"}, "cfcore/sources.py": {"astropy"}}
+SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},
+           "flow_worker": {"zmq", "msgpack"}}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {a.name.partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").partition(".")[0])
+    return names - set(sys.stdlib_module_names)
+
+
+def test_imports_point_inward_and_only_the_named_modules_use_libraries() -> None:
+    for name, tree in modules():
+        room = name.partition("/")[0]
+        allowed = NUMPY_ONLY | {"cfcore", room} | EXTRA.get(name, set()) | SERVICE.get(room, set())
+        assert imported(tree) <= allowed, f"{name} imports {sorted(imported(tree) - allowed)}"
+
+
+def test_services_name_each_other_only_by_module_name() -> None:
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module":
+                assert name == "cfcore/cli.py", f"{name} imports by name"
+
+
+def test_every_signature_is_typed_and_every_public_thing_has_a_docstring() -> None:
+    for name, tree in modules():
+        if not Path(name).name.startswith("__init__"):
+            assert ast.get_docstring(tree), f"{name} does not say what it owns"
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                bare = [a.arg for a in arguments if a.annotation is None and a.arg not in ("self", "cls", "s")]
+                assert not bare and node.returns is not None, f"{name}: {node.name} is not typed ({bare})"
+        for node in [*tree.body, *(m for c in tree.body if isinstance(c, ast.ClassDef) for m in c.body)]:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{name}: {node.name} has no docstring"
+
+
+def test_modules_stay_short_enough_to_read() -> None:
+    long = {str(p.relative_to(ROOT)): n for room in ROOMS for p in (ROOT / room).rglob("*.py")
+            if (n := len(p.read_text("utf-8").splitlines())) > 450}
+    assert not long
+
+
+def test_test_folders_are_not_named_like_packages() -> None:
+    for path in (ROOT / "tests").rglob("*"):
+        assert path.name not in ROOMS and path.name != "__init__.py"
+
+
+def test_every_knob_has_a_line_in_the_configuration_page() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    for f in dataclasses.fields(Settings):
+        assert f"`{f.name}`" in page and f"`CF_{f.name.upper()}`" in page, f.name
+
+
+def test_importing_cfcore_loads_numpy_and_nothing_else() -> None:
+    code = ("import sys, cfcore; heavy = {'astropy', 'scipy', 'msgpack', 'zmq', 'aiohttp', 'orjson', 'pydantic', 'pyongc'}"
+            " & set(sys.modules); assert not heavy, heavy")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_worker_loads_neither_astropy_nor_scipy(tmp_path: Path) -> None:
+    code = ("import sys; from pathlib import Path; import flow_worker.__main__, flow_worker.loop;"
+            f"from flow_worker.compute import Computer; Computer(Path({str(tmp_path)!r})).fields();"
+            "heavy = {'astropy', 'scipy', 'aiohttp', 'pydantic'} & set(sys.modules); assert not heavy, heavy")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_nothing_happens_at_import() -> None:
+    code = ("import socket, builtins; socket.socket.bind = socket.socket.connect = None\n"
+            "import gateway.app, gateway.allinone, gateway.server, catalog_svc.app, flow_worker.loop, cfcore.cli")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
+def test_nothing_is_unfinished_by_its_own_word(word: str) -> None:
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            assert word not in path.read_text("utf-8"), path

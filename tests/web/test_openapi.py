@@ -1,0 +1,64 @@
+"""One truth: every route is documented, every documented route answers, answers fit their schemas."""
+
+from __future__ import annotations
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from running import House
+
+from gateway.routes import PREFIXES, ROUTES
+
+EXAMPLES = {
+    "/hint_byname": "?name=NGC 1", "/get_galaxy_detail": "?name=M 81", "/get_coords": "?name=M 81&distance=3.6",
+    "/get_flow_galaxy": "?name=M 81&grid=true", "/get_distance_table": "?name=M 81&n=5",
+    "/get_flow_by_position": "?ra=10&dec=20&cz=3000"}
+
+
+@pytest.fixture(scope="module")
+def document(house: House) -> dict:
+    return house.ask("/openapi.json").json
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_routes_and_documented_operations_are_the_same_set(document: dict) -> None:
+    routes = {(prefix + r.path, m.lower()) for r in ROUTES for prefix in (PREFIXES if r.is_face else ("",))
+              for m in r.methods}
+    documented = {(path, m) for path, item in document["paths"].items() for m in item}
+    assert routes == documented
+    operations = [op for item in document["paths"].values() for op in item.values()]
+    assert len({op["operationId"] for op in operations}) == len(operations)
+    assert all(op["summary"] for op in operations)
+
+
+def test_every_documented_operation_answers_as_its_schema_says(house: House, document: dict) -> None:
+    body = {"lon": [10, 20], "lat": [1, 100], "cz": [3000, 4000]}
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if "requestBody" in operation:
+                import json
+                reply = house.ask(path.replace("{flow_type}", "hubble"), method=method.upper(), body=json.dumps(body).encode(),
+                                  headers={"Content-Type": "application/json"})
+            else:
+                bare = path.removeprefix("/flow_query")
+                reply = house.ask(path + EXAMPLES.get(bare, "").replace(" ", "%20"))
+            assert reply.status == 200, (path, reply.body[:300])
+            schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            Draft202012Validator({**schema, "components": document["components"]}).validate(reply.json)
+
+
+@pytest.mark.parametrize("path", ["/get_flow_galaxy?name=NGC%2099999", "/get_flow_by_position?lon=1&lat=200&cz=3000"])
+def test_refusals_are_documented_problems(house: House, document: dict, path: str) -> None:
+    reply = house.ask(path)
+    operation = document["paths"][path.partition("?")[0]]["get"]
+    schema = operation["responses"][str(reply.status)]["content"]["application/problem+json"]["schema"]
+    Draft202012Validator({**schema, "components": document["components"]}).validate(reply.json)
+
+
+def test_parameters_of_the_document_are_the_known_ones(house: House, document: dict) -> None:
+    names = {p["name"] for p in document["paths"]["/get_flow_galaxy"]["get"]["parameters"]}
+    assert set(house.ask("/get_flow_galaxy?name=M31&nonsense=1").json["known"]) == names
