@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +210,7 @@ def _complete(manifest: Manifest, cells: NDArray[np.floating], sigma: NDArray[np
         manifest, v_max=float(np.sqrt(speed2)), limits=limits, sha256=array_digest(cells),
         sigma_sha256=None if sigma is None else array_digest(sigma),
         sigma_max=0.0 if sigma is None else float(sigma.max()),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"))
+        created=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _same(folder: Path, manifest: Manifest) -> bool:

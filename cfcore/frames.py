@@ -59,7 +59,9 @@ def sky_frame(name: str) -> str:
 @lru_cache(maxsize=64)
 def rotation(source: str, target: str) -> F64:
     """Return the 3x3 matrix R with ``u_target = R @ u_source`` for two sky frames."""
-    return _TO_GALACTIC[sky_frame(target)].T @ _TO_GALACTIC[sky_frame(source)]
+    matrix = _TO_GALACTIC[sky_frame(target)].T @ _TO_GALACTIC[sky_frame(source)]
+    matrix.flags.writeable = False
+    return matrix
 
 
 def unit_vectors(lon_deg: ArrayLike, lat_deg: ArrayLike) -> F64:

@@ -90,4 +90,8 @@ class FlowOptions:
 
     def as_dict(self) -> dict[str, object]:
         """Return the options as plain data, for a message or an answer."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in OPTION_NAMES}
+
+
+OPTION_NAMES: tuple[str, ...] = tuple(f.name for f in dataclasses.fields(FlowOptions))
+"""The names of all options, in order."""

@@ -79,7 +79,7 @@ _IP2I = "https://projets.ip2i.in2p3.fr/cosmicflows"
 
 
 def _cf4(key: str, stem: str, n: int, title: str, aliases: tuple[str, ...],
-         known: tuple[tuple[str, int], ...] = ((None, None),) * 3,
+         known: tuple[tuple[str | None, int | None], ...] = ((None, None),) * 3,
          v_origin: tuple[float, float, float] | None = None) -> Product:
     names = (("velocity", "velocity"), ("density", "delta"), ("sigma", "velocity_cube_error"))
     files = tuple(ProductFile(role, f"{stem}_{word}.fits", sha, size, required=role != "sigma")

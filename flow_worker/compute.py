@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from numpy.typing import NDArray
 from cfcore import distances, sightlines
 from cfcore.errors import BadParameter, CosmicFlowsError, UnknownName
 from cfcore.field import FlowField
-from cfcore.options import FlowOptions
+from cfcore.options import OPTION_NAMES, FlowOptions
 from cfcore.registry import EMBEDDED, Registry
 
 Columns = dict[str, NDArray[Any]]
-_OPTION_NAMES = {f.name for f in dataclasses.fields(FlowOptions)}
 
 log = logging.getLogger("flow_worker")
 
@@ -78,7 +76,7 @@ class Computer:
             Columns with one row per row of the job, columns that all rows share, plain facts.
         """
         chosen = self._field(field, sha)
-        opt = FlowOptions(**{k: v for k, v in options.items() if k in _OPTION_NAMES})  # type: ignore[arg-type]
+        opt = FlowOptions(**{k: v for k, v in options.items() if k in OPTION_NAMES})  # type: ignore[arg-type]
         if kind == "posterior":
             return _posterior(chosen, opt, options.get("pdf"), columns)
         if kind == "velocity":

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,8 +109,8 @@ class ComputeThread(threading.Thread):
             return _error_frames(job, error, begin)
         except Exception:
             log.exception("job %d (%s) failed", job.j, job.kind)
-            error = InternalError("the worker failed on this request; its log has the details")
-            return _error_frames(job, error, begin)
+            fault = InternalError("the worker failed on this request; its log has the details")
+            return _error_frames(job, fault, begin)
 
 
 def _error_frames(job: wire.Job, error: CosmicFlowsError, begin: int) -> list[Any]:

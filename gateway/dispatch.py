@@ -19,6 +19,7 @@ from typing import Any
 
 from cfcore import wire
 from cfcore.errors import BadParameter, CosmicFlowsError, DeadlineExceeded, TransientError, from_dict
+
 from .batches import Answer, Batch, Columns, FieldKey, Request, Waiting
 from .lanes import Lane, Lanes
 from .ledger import Lease, Ledger, State, Verdict, Worker

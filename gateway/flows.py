@@ -41,9 +41,9 @@ def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
     for here in fields.values():
         if name == here["id"] or name in here.get("aliases", ()):
             return here
-    record = PRODUCTS.get(ALIASES.get(name, name))
-    if record is not None and record.files:
-        raise UnknownName(f"field {record.id} is not installed on this server; {how_to_get(record)}", where="field",
+    product = PRODUCTS.get(ALIASES.get(name, name))
+    if product is not None and product.files:
+        raise UnknownName(f"field {product.id} is not installed on this server; {how_to_get(product)}", where="field",
                           code="field_not_installed", extra={"known": sorted(fields)})
     raise UnknownName(f"field {asked!r:.80} is not known; here are {', '.join(sorted(fields))}", where="field",
                       code="unknown_field", extra={"known": sorted(fields)})

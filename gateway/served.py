@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 from cfcore.errors import CosmicFlowsError, TransientError, UsageError
+
 from .ledger import FieldKey, Worker
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_fields import Cube
 
 from cfcore.errors import BadParameter, FieldRefused, UnknownName, UsageError
 from cfcore.products import PRODUCTS, build, product
 
-Cube = tuple[np.ndarray, np.ndarray]
 Linear = Callable[..., Cube]
 STATED = {"id": "mine", "sky_frame": "icrs", "unit": 1.0, "citation": "me", "density": "delta"}
 

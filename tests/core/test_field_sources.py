@@ -14,9 +14,10 @@ from cfcore.errors import FieldRefused, UsageError
 from cfcore.sources import read_array, scan
 
 CUBE = np.random.default_rng(1).normal(size=(3, 5, 6, 7))
+STORED = CUBE.astype(">f4")
 
 
-def _fits(path: Path, array: np.ndarray = CUBE.astype(">f4"), **keywords: object) -> Path:
+def _fits(path: Path, array: np.ndarray = STORED, **keywords: object) -> Path:
     hdu = fits.PrimaryHDU(array)
     for key, value in keywords.items():
         hdu.header[key] = value

@@ -6,9 +6,9 @@ import threading
 
 import numpy as np
 import pytest
-from made_fields import smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_fields import smooth_field
 from scipy.interpolate import RegularGridInterpolator
 
 from cfcore import FlowField, frames, reference

@@ -107,3 +107,9 @@ def test_nothing_is_unfinished_by_its_own_word(word: str) -> None:
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             assert word not in path.read_text("utf-8"), path
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "."], cwd=ROOT, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0, done.stdout

@@ -11,7 +11,9 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from made_fields import linear_theory
 from running import House, Reply, child_pids, is_running
 
 BODY = {"lon": [10.0, 200.0], "lat": [1.0, -40.0], "cz": [3000.0, 4000.0]}
@@ -144,3 +146,26 @@ def test_a_taken_port_is_said_in_one_line(house_data: Path) -> None:
         done = subprocess.run([sys.executable, "-m", "cfcore.cli", "serve", "--port", str(s.getsockname()[1]), "--data",
                                str(house_data)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 3 and "--port" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("realisations", [None, 5])
+def test_the_files_of_the_original_server_are_served_by_default(tmp_path: Path, realisations: int | None) -> None:
+    v, delta = linear_theory(n=32, box=600.0, growth=0.5)
+    if realisations:
+        v, delta = (np.stack([(1 + 0.01 * k) * x for k in range(realisations)]) for x in (v, delta))
+    np.save(tmp_path / "vfield_57Runs.npy", v.astype(np.float32))
+    np.save(tmp_path / "dField_57Runs.npy", delta.astype(np.float32))
+    house = House(tmp_path, "--workers", "1")
+    try:
+        a = house.ask("/flow_query/get_flow_galaxy?name=NGC%204993").json
+        assert a["field"]["id"] == "cf3-57runs" and "Graziani" in a["field"]["citation"] and a["status"] == "ok"
+        body = {**BODY, "prior": "density"}
+        assert house.post("/get_flow/luminosity", body).json["status"] == ["ok", "ok"]
+        node = house.ask("/get_flow_by_position", {"sgl": 0, "sgb": 0, "distance": 2 * 600 / 32 / 0.75}).json
+        wanted = v[:, 18, 16, 16] if realisations is None else v[:, :, 18, 16, 16].mean(axis=0)
+        assert [node["v_pec"][k] for k in ("sgx", "sgy", "sgz")] == pytest.approx(list(wanted), rel=1e-5)
+    finally:
+        house.stop()
+    again = House(tmp_path, "--workers", "1")
+    assert again.ask("/readyz").json["default_field"] == "cf3-57runs"
+    again.stop()
