@@ -365,8 +365,7 @@ cdef void one(const Lattice* g, const Work* w, const double* n, const double* zb
         vh += x * zb[j]
         if w.inside[j]:
             pin += x
-        if j > 0:
-            mu += x * mu0[j]
+        mu += x * mu0[j]
         if pj > w.p[jm]:
             jm = j
         if pj / efunc[j] > w.p[jh] / efunc[jh]:
@@ -380,8 +379,7 @@ cdef void one(const Lattice* g, const Work* w, const double* n, const double* zb
         q = half * w.p[j]
         total += q * (j * dr - mean) * (j * dr - mean)
         x += q * (zb[j] - vh) * (zb[j] - vh)
-        if j > 0:
-            y += q * (mu0[j] - mu) * (mu0[j] - mu)
+        y += q * (mu0[j] - mu) * (mu0[j] - mu)
     out[EVIDENCE] = area * exp(top) / sqrt(2.0 * 3.141592653589793 * s2)
     out[MEAN], out[STD] = mean, sqrt(total / area)
     out[VH_MEAN], out[VH_STD] = C_KMS * vh, C_KMS * sqrt(x / area)
@@ -416,9 +414,9 @@ cdef void one(const Lattice* g, const Work* w, const double* n, const double* zb
 
 
 cdef double refine(const Lattice* g, const Work* w, const double* n, const double* zb, Py_ssize_t j, double dr,
-                   double z_obs, double* v) noexcept nogil:
-    """Return the root between samples j and j+1, by the Illinois rule; zb is linear inside a step to 1e-9."""
-    cdef double ta = 0.0, tb = 1.0, fa = w.f[j], fb = w.f[j + 1], t = 0.0, ft, sig
+                   double z_obs, double ta, double fa, double tb, double fb, double* v) noexcept nogil:
+    """Return the root between ta and tb, in steps after sample j, by the Illinois rule; zb is linear there to 1e-9."""
+    cdef double t = 0.0, ft, sig
     cdef int side = 0, turn
     for turn in range(60):
         t = (fa * tb - fb * ta) / (fa - fb)
@@ -439,32 +437,68 @@ cdef double refine(const Lattice* g, const Work* w, const double* n, const doubl
     return (j + t) * dr
 
 
+cdef double face(const Lattice* g, const Work* w, const double* n, const double* zb, Py_ssize_t j, double dr,
+                 double z_obs, double* f) noexcept nogil:
+    """Return the last point inside between samples j and j+1, one of which is outside, in steps after j, and f there."""
+    cdef double within = 0.0 if w.inside[j] else 1.0, beyond = 1.0 - within, t, sig, v
+    cdef int turn
+    for turn in range(50):
+        t = 0.5 * (within + beyond)
+        if sample(g, (j + t) * dr * n[0], (j + t) * dr * n[1], (j + t) * dr * n[2], w.row, &sig):
+            within = t
+        else:
+            beyond = t
+    sample(g, (j + within) * dr * n[0], (j + within) * dr * n[1], (j + within) * dr * n[2], w.row, &sig)
+    f[0] = z_pred_mean(g, w, w.row, n, zb[j] + within * (zb[j + 1] - zb[j]), &v) - z_obs
+    return within
+
+
+cdef double turning(const Work* w, Py_ssize_t s, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+    """Return the cumulative at the extremum of z_pred nearest to sample s, found by a parabola."""
+    cdef double t = 0.0, a, b
+    if lo < s < hi - 1 and w.inside[s - 1] and w.inside[s + 1]:
+        a, b = w.f[s - 1] - w.f[s], w.f[s + 1] - w.f[s]
+        if a + b != 0.0:
+            t = 0.5 * (a - b) / (a + b)
+            t = -1.0 if t < -1.0 else (1.0 if t > 1.0 else t)
+    if t < 0.0:
+        s, t = s - 1, t + 1.0
+    return w.cum[s] if s >= hi - 1 else w.cum[s] + t * (w.cum[s + 1] - w.cum[s])
+
+
 cdef void find_roots(const Lattice* g, const Work* w, const double* n, const double* zb, Py_ssize_t lo,
                      Py_ssize_t hi, double dr, double z_obs, double* roots, Py_ssize_t max_roots,
                      int* n_roots) noexcept nogil:
     """Find every r with z_pred = z_obs inside the lattice; a branch ends at the extremum between two roots."""
     cdef Py_ssize_t j, last = lo, split = lo
     cdef int count = 0
-    cdef double deepest = 0.0, before = 0.0, v = 0.0, r
+    cdef double deepest = 0.0, before = 0.0, here, v = 0.0, r, ta, tb, fa, fb
     cdef double* root
     for j in range(lo, hi - 1):
         if count and fabs(w.f[j]) > deepest:
             deepest, split = fabs(w.f[j]), j
-        if not (w.inside[j] and w.inside[j + 1]):
+        if not (w.inside[j] or w.inside[j + 1]):
             continue
-        # half-open, so that a root exactly on a sample is counted once
-        if not ((w.f[j] < 0.0) != (w.f[j + 1] < 0.0)):
+        ta, tb, fa, fb = 0.0, 1.0, w.f[j], w.f[j + 1]
+        if not w.inside[j + 1]:
+            tb = face(g, w, n, zb, j, dr, z_obs, &fb)
+        elif not w.inside[j]:
+            ta = face(g, w, n, zb, j, dr, z_obs, &fa)
+        # half-open, so that a root exactly on a sample is counted once; the observer's own place begins the first step
+        if not ((fa < 0.0) != (fb < 0.0) or (j == 0 and fa == 0.0)):
             continue
         if count < max_roots:
-            r = refine(g, w, n, zb, j, dr, z_obs, &v)
+            r = refine(g, w, n, zb, j, dr, z_obs, ta, fa, tb, fb, &v)
             root = roots + 5 * count
             root[0] = r
             root[1] = C_KMS * ((1.0 + z_obs) / (1.0 + v / C_KMS) - 1.0)
-            root[2] = v
-            root[3] = 1.0 if w.f[j + 1] > w.f[j] else -1.0
+            # in the CMB frame, whatever frame the prediction was made in
+            root[2] = v + mean_radial(g, w.v0, n)
+            root[3] = 1.0 if fb > fa else -1.0
             if count:
-                roots[5 * (count - 1) + 4] = (w.cum[split] - before) / w.cum[hi - 1]
-                before = w.cum[split]
+                here = turning(w, split, lo, hi)
+                roots[5 * (count - 1) + 4] = (here - before) / w.cum[hi - 1]
+                before = here
             root[4] = 1.0 - before / w.cum[hi - 1]
         deepest, split = 0.0, j + 1
         count += 1

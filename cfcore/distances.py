@@ -197,7 +197,7 @@ def solve(field: FlowField, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, *, si
     bits = np.zeros(n, np.int32)
     for i, raise_it in enumerate(raised):
         bits |= raise_it.astype(np.int32) << i
-    bits[beyond] = 1 << FLAGS.index("outside") | 1 << FLAGS.index("no_root")
+    bits[beyond] = 1 << FLAGS.index("outside")
     bits[bad] = 0
     x = density = None
     if pdf is not None and p_r is not None:
@@ -218,6 +218,8 @@ class _Grid:
         self.efunc = cosmos.efunc(self.zbar)
         self.mu = np.zeros(len(self.r))
         self.mu[1:] = 5.0 * np.log10(self.r[1:])
+        # the logarithm has no value at r = 0 but an integral over the first step: the trapezoid gets what gives that
+        self.mu[0] = self.mu[1] - 10.0 / np.log(10.0)
 
     def hubble(self, r_hmpc: F64) -> F64:
         """Return c zbar(r), km/s, by cubic Hermite interpolation: dz/dr = 100 E/c is known at the nodes."""
@@ -309,6 +311,9 @@ class Velocities:
 
     def column(self, name: str) -> F64:
         """Return one column of `values`, such as ``"v_rad"``, shape (n,)."""
+        if name not in VELOCITY_VALUES:
+            raise BadParameter(f"{name!r:.80} is not a column; there are {', '.join(VELOCITY_VALUES)}",
+                               code="unknown_column")
         return self.values[:, VELOCITY_VALUES.index(name)]
 
 
@@ -367,8 +372,12 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
 
 def _rows(columns: dict[str, ArrayLike]) -> tuple[dict[str, F64], I32]:
     """Bring columns to one length and find the rows that cannot be used."""
-    arrays = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in columns.items()}
-    n = max(a.size for a in arrays.values())
+    try:
+        arrays = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in columns.items()}
+    except (TypeError, ValueError) as exc:
+        raise BadParameter(f"the columns {', '.join(columns)} must be numbers or arrays of numbers ({exc})",
+                           code="not_a_number") from exc
+    n = max(a.size for name, a in arrays.items() if name != "sigma_cz")
     for name, a in arrays.items():
         if a.ndim != 1 or (a.size != n and not (name == "sigma_cz" and a.size == 1)):
             raise BadParameter(f"{name} has shape {a.shape}, the other columns have {n} rows; send lists of one length",
@@ -396,6 +405,9 @@ def _check_options(field: FlowField, opt: FlowOptions, pdf: str | None) -> None:
     if opt.prior == "density" and not field.manifest.has_density:
         raise BadParameter(f"field {name} has no density; ask for prior=volume or prior=flat, or another field",
                            code="no_density", where="prior")
+    if opt.observer == "ls" and not field.sample_at([[0.0, 0.0, 0.0]]).inside[0]:
+        raise BadParameter(f"observer = ls needs the flow at the observer, who is outside field {name}; leave it out",
+                           code="observer_outside", where="observer")
     if pdf is not None and pdf not in FLOW_TYPES:
         raise BadParameter(f"flow type {pdf!r:.80} is not known; use one of {', '.join(FLOW_TYPES)}",
                            code="unknown_flow_type", where="flow_type", extra={"known": list(FLOW_TYPES)})

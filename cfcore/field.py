@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _kernels, frames
 from .errors import BadParameter
 from .manifest import Manifest
+from .options import check_limit
 
 if TYPE_CHECKING:
     from .distances import Distances, Velocities
@@ -74,11 +75,24 @@ class FlowField:
             raise BadParameter("a lattice needs two nodes along each axis", code="bad_shape")
         if sigma is not None and sigma.shape != tuple(manifest.shape):
             raise BadParameter(f"sigma has shape {sigma.shape}, expected {tuple(manifest.shape)}", code="bad_shape")
+        if manifest.velocity_frame != "cmb":
+            raise BadParameter(f"velocities of {manifest.id} are in the frame {manifest.velocity_frame}; a field holds "
+                               "velocities in the CMB frame", code="bad_frame")
+        check_limit("sigma_v", manifest.sigma_v)
+        if manifest.v_max == 0.0:
+            # bounds of the window a posterior is solved in: a wrong one would silently cut it off
+            speed2 = (np.asarray(cells[..., :3, :manifest.realisations], float) ** 2).sum(axis=3)
+            manifest = dataclasses.replace(manifest, v_max=float(np.sqrt(speed2.max())))
+        if sigma is not None and manifest.sigma_max == 0.0:
+            manifest = dataclasses.replace(manifest, sigma_max=float(sigma.max()))
         self.manifest = manifest
         self._cells = np.ascontiguousarray(cells, dtype=np.float32)
         self._sigma = None if sigma is None else np.ascontiguousarray(sigma, dtype=np.float32)
         self._origin = np.array(manifest.origin_hmpc, float)
         self._spacing = np.array(manifest.spacing_hmpc, float)
+        if not self.reach_hmpc >= 1.0:
+            raise BadParameter(f"the farthest corner of {manifest.id} is {self.reach_hmpc:g} h^-1 Mpc from the observer; "
+                               "a line of sight needs at least 1", code="out_of_range")
 
     @classmethod
     def from_arrays(cls, velocity: ArrayLike, overdensity: ArrayLike | None = None, *, origin_hmpc: ArrayLike,
@@ -126,6 +140,9 @@ class FlowField:
         if not (np.isfinite(v).all() and np.isfinite(d).all() and (s is None or np.isfinite(s).all())):
             raise BadParameter("the arrays hold NaN or infinity; mask them first (velocity 0, overdensity 0)",
                                code="not_finite", where="velocity")
+        if s is not None and s.min() < 0.0:
+            raise BadParameter(f"sigma has a value of {s.min():g} km/s; an error is not negative", code="out_of_range",
+                               where="sigma")
         pad = 1 if count == 1 else -(-count // 16) * 16
         cells = np.zeros(shape + (4, pad), np.float32)
         cells[..., :3, :count] = v.transpose(2, 3, 4, 1, 0)
@@ -136,9 +153,7 @@ class FlowField:
         manifest = Manifest(
             id=id, version="in-memory", shape=shape, origin_hmpc=origin, spacing_hmpc=spacing,
             sky_frame=frames.sky_frame(sky_frame), citation=citation, realisations=count, sigma_v=sigma_v,
-            trusted_hmpc=trusted_hmpc, has_density=overdensity is not None,
-            v_max=float(np.sqrt((v.astype(float) ** 2).sum(axis=1)).max()),
-            sigma_max=0.0 if s is None else float(s.max()))
+            trusted_hmpc=trusted_hmpc, has_density=overdensity is not None)
         return cls(manifest, cells, s)
 
     def __repr__(self) -> str:

@@ -22,6 +22,23 @@ LIMITS: dict[str, tuple[float, float, str]] = {
 _CHOICES = {"prior": PRIORS, "observer": OBSERVERS, "composition": frames.COMPOSITIONS}
 
 
+def check_limit(name: str, value: object) -> float:
+    """Return a number that lies within `LIMITS`.
+
+    Raises
+    ------
+    BadParameter
+        When it is no finite number, or lies outside.
+    """
+    least, greatest, unit = LIMITS[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadParameter(f"{name} = {value!r:.80} is not a finite number", code="not_a_number", where=name)
+    if not least <= value <= greatest:
+        raise BadParameter(f"{name} = {value:g} lies outside {least:g} ... {greatest:g} {unit}".rstrip(),
+                           code="out_of_range", where=name)
+    return float(value)
+
+
 @dataclass(frozen=True)
 class FlowOptions:
     """State how a flow question is to be answered.
@@ -74,16 +91,10 @@ class FlowOptions:
             if getattr(self, name) not in choices:
                 raise BadParameter(f"{name} = {getattr(self, name)!r:.80} is not known; use one of {', '.join(choices)}",
                                    code="unknown_option", where=name, extra={"known": list(choices)})
-        for name, (least, greatest, unit) in LIMITS.items():
+        for name in LIMITS:
             value = getattr(self, name)
-            if value is None and name in ("sigma_v", "rmax"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise BadParameter(f"{name} = {value!r:.80} is not a finite number", code="not_a_number", where=name)
-            if not least <= value <= greatest:
-                raise BadParameter(f"{name} = {value:g} lies outside {least:g} ... {greatest:g} {unit}".rstrip(),
-                                   code="out_of_range", where=name)
-            object.__setattr__(self, name, float(value))
+            if value is not None or name not in ("sigma_v", "rmax"):
+                object.__setattr__(self, name, check_limit(name, value))
         if not isinstance(self.use_field_sigma, bool):
             raise BadParameter(f"use_field_sigma = {self.use_field_sigma!r:.80} must be true or false",
                                code="bad_parameter", where="use_field_sigma")

@@ -11,11 +11,13 @@ from . import distances, frames
 from .cosmology import C_KMS, background
 from .errors import BadParameter
 from .field import FlowField
-from .options import FlowOptions
+from .options import FlowOptions, check_limit
 
 COLUMNS: dict[str, str] = {"r_hmpc": "h^-1 Mpc", "d_mpc": "Mpc", "cz_hubble": "km/s", "cz": "km/s", "v_rad": "km/s",
                            "delta": "", "sigma": "km/s", "inside": "", "p": "1/Mpc"}
 """Columns of the table with their units; cz is the predicted velocity in `FlowOptions.cz_frame`."""
+N_MAX = 100_000
+"""Most rows of a table."""
 
 
 def distance_table(field: FlowField, lon: float, lat: float, *, n: int = 401, rmax: float | None = None,
@@ -48,7 +50,12 @@ def distance_table(field: FlowField, lon: float, lat: float, *, n: int = 401, rm
         When the position or cz lies outside its range.
     """
     opt = options or FlowOptions()
-    end = field.r_max_hmpc if rmax is None else rmax
+    if not 2 <= n <= N_MAX:
+        raise BadParameter(f"n = {n} lies outside 2 ... {N_MAX}", code="out_of_range", where="n")
+    end = field.r_max_hmpc if rmax is None else check_limit("rmax", rmax)
+    place = distances.STATUS[distances.velocities(field, lon, lat, 0.0, options=opt).status[0]]
+    if place != "ok":
+        raise BadParameter(f"lon = {lon}, lat = {lat}: {place}", code=place, where="lat" if "lat" in place else "lon")
     if end > field.r_max_hmpc:
         raise BadParameter(f"rmax = {end:g} h^-1 Mpc lies beyond field {field.manifest.id} "
                            f"(limit {field.r_max_hmpc:g})", code="out_of_range", where="rmax")
@@ -57,8 +64,10 @@ def distance_table(field: FlowField, lon: float, lat: float, *, n: int = 401, rm
     inside = line.inside[0]
     zbar = background(opt.Om).redshift(r)
     n_gal = frames.rotate(frames.unit_vectors(lon, lat), opt.frame, "galactic")
-    z_cmb = (1.0 + zbar) * (1.0 + line.v_rad[0] / C_KMS) - 1.0
-    z = frames.convert_z(z_cmb, np.broadcast_to(n_gal, (n, 3)), "cmb", opt.cz_frame, opt.composition)
+    # observer = ls predicts in the Local Sheet frame, relative to the flow at the observer
+    v_observer = line.v_rad[0][0] if opt.observer == "ls" else 0.0
+    z_model = (1.0 + zbar) * (1.0 + (line.v_rad[0] - v_observer) / C_KMS) - 1.0
+    z = frames.convert_z(z_model, np.broadcast_to(n_gal, (n, 3)), opt.observer, opt.cz_frame, opt.composition)
     h = opt.H0 / 100.0
     table: dict[str, Any] = {"r_hmpc": r, "d_mpc": r / h, "cz_hubble": C_KMS * zbar, "cz": C_KMS * z,
                              "v_rad": line.v_rad[0], "delta": line.overdensity[0], "sigma": line.sigma[0]}

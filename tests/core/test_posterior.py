@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from made_fields import smooth_field
 from cfcore import FLOW_TYPES, FlowField, FlowOptions, background, frames
 from cfcore.distances import LOCAL_SHEET_MPC, STATUS, SUMMARY
 from cfcore.errors import BadParameter, UnknownName
+from cfcore.sightlines import distance_table
 
 C = 299792.458
 QUANTILES = ("p2_5", "p16", "median", "p84", "p97_5")
@@ -140,7 +143,7 @@ def test_one_galaxy_beyond_the_field_does_not_spoil_its_neighbours() -> None:
     field = smooth_field(9)
     d = field.distance([1.0, 1.0, 1.0], [2.0, 2.0, 2.0], [3000.0, 60000.0, 3000.0], pdf="distance")
     assert [STATUS[s] for s in d.status] == ["ok", "outside_field", "ok"]
-    assert np.isnan(d.column("distance.mean")[1]) and d.flags(1) == ["no_root", "outside"]
+    assert np.isnan(d.column("distance.mean")[1]) and d.flags(1) == ["outside"]
     assert d.column("cz.hel")[1] == pytest.approx(60000.0)
     assert np.isnan(d.pdf[1]).all()
     np.testing.assert_array_equal(d.values[0], d.values[2])
@@ -254,3 +257,78 @@ def test_summaries_are_finite_over_the_whole_sky_and_every_velocity() -> None:
         assert all(np.isfinite(d.column(name)[ok]).all() for name in names)
         order = np.stack([d.column(f"comoving.{q}")[ok] for q in QUANTILES])
         assert (np.diff(order, axis=0) >= 0).all()
+
+
+def test_a_root_just_inside_the_face_of_the_lattice_is_found() -> None:
+    field = FlowField.from_arrays(np.zeros((3, 5, 5, 5)), origin_hmpc=-50, spacing_hmpc=25, sky_frame="supergalactic")
+    exit_r = 50.0 / np.cos(np.deg2rad(20.0))
+    for before in (0.001, 0.01, 0.1, 0.2, 0.3):
+        cz = C * float(background(0.3).redshift(exit_r - before))
+        d = field.distance(20.0, 0.0, cz, frame="supergalactic", cz_frame="cmb")
+        assert [r["r_hmpc"] for r in d.roots()] == [pytest.approx(exit_r - before, abs=1e-4)] and "no_root" not in d.flags()
+    beyond = field.distance(20.0, 0.0, C * float(background(0.3).redshift(exit_r + 0.01)), frame="supergalactic",
+                            cz_frame="cmb")
+    assert beyond.roots() == [] and "no_root" in beyond.flags()
+
+
+def test_the_modulus_of_a_posterior_that_reaches_the_observer_has_its_true_moments() -> None:
+    field = zero_field()
+    r = (np.arange(400_000) + 0.5) * 2e-4
+    for cz in (0.0, 100.0, 600.0):
+        d = field.distance(0.0, 0.0, cz, cz_frame="cmb", frame="galactic", prior="flat", H0=100.0)
+        w = np.exp(-0.5 * ((cz - C * background(0.3).redshift(r)) / 200.0) ** 2)
+        mu = 5 * np.log10((1 + d.column("cz.hel")[0] / C) * r) + 25
+        mean = (w * mu).sum() / w.sum()
+        assert d.column("modulus.mean")[0] == pytest.approx(mean, abs=0.03)
+        assert d.column("modulus.std")[0] == pytest.approx(np.sqrt((w * (mu - mean) ** 2).sum() / w.sum()), abs=0.03)
+
+
+def test_branches_end_at_the_extremum_between_two_roots() -> None:
+    field = attractor()
+    d = field.distance(0.0, 0.0, 2000.0, frame="supergalactic", cz_frame="cmb", sigma_v=60)
+    fine = field.distance(0.0, 0.0, 2000.0, frame="supergalactic", cz_frame="cmb", sigma_v=60, dr=0.01)
+    for a, b in zip(d.roots(), fine.roots()):
+        assert a["weight"] == pytest.approx(b["weight"], abs=0.01) and a["r_hmpc"] == pytest.approx(b["r_hmpc"], abs=1e-4)
+
+
+def test_a_field_made_by_hand_gets_its_bounds_and_refuses_what_cannot_be() -> None:
+    made = smooth_field(16, speed=1500.0)
+    bare = FlowField(dataclasses.replace(made.manifest, v_max=0.0), made.kernel_arrays()[0])
+    assert bare.manifest.v_max == made.manifest.v_max > 1000
+    zeros = np.zeros((3, 4, 4, 4))
+    where = dict(origin_hmpc=-30, spacing_hmpc=20, sky_frame="galactic")
+    for bad in ({"sigma": np.full((4, 4, 4), -1.0)}, {"sigma_v": 0.0}, {"sigma_v": float("nan")},
+                {"origin_hmpc": -0.1, "spacing_hmpc": 0.05}, {"spacing_hmpc": -1.0}):
+        with pytest.raises(BadParameter):
+            FlowField.from_arrays(zeros, **{**where, **bad})
+    with pytest.raises(BadParameter, match="CMB frame"):
+        made.with_manifest(velocity_frame="lg")
+    away = FlowField.from_arrays(zeros, origin_hmpc=50, spacing_hmpc=20, sky_frame="galactic")
+    with pytest.raises(BadParameter, match="outside field"):
+        away.distance(0.0, 0.0, 500.0, observer="ls")
+
+
+def test_roots_and_answer_give_velocities_in_one_frame_for_a_local_observer() -> None:
+    flow = np.zeros((3, 9, 9, 9))
+    flow[0] = 300.0
+    field = FlowField.from_arrays(flow, origin_hmpc=-100, spacing_hmpc=25, sky_frame="supergalactic")
+    options = FlowOptions(frame="supergalactic", cz_frame="ls", observer="ls")
+    d = field.distance(0.0, 0.0, 400.0, options=options)
+    assert d.roots()[0]["v_rad"] == pytest.approx(300.0) and d.column("v_rad")[0] == pytest.approx(300.0)
+    table = distance_table(field, 0.0, 0.0, n=81, rmax=20.0, cz=400.0, options=options)
+    np.testing.assert_allclose(table["cz"], table["cz_hubble"], atol=1e-6)
+    assert table["d_mpc"][np.argmax(table["p"])] == pytest.approx(d.summary()["mode"], abs=0.4)
+
+
+def test_no_rows_give_no_answers_and_text_is_refused() -> None:
+    field = smooth_field(2)
+    assert len(field.distance([], [], [], pdf="distance")) == 0
+    with pytest.raises(BadParameter, match="numbers"):
+        field.distance("here", 0.0, 1000.0)
+
+
+@pytest.mark.parametrize("bad", [{"lat": 95.0}, {"lon": 1000.0}, {"lon": float("nan")}, {"rmax": float("nan")},
+                                 {"rmax": -5.0}, {"n": 0}, {"rmax": 399.0}])
+def test_a_table_of_nothing_sensible_is_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(BadParameter):
+        distance_table(smooth_field(2), **{"lon": 1.0, "lat": 2.0, "n": 11, **bad})  # type: ignore[arg-type]
