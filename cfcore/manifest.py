@@ -39,6 +39,12 @@ class Manifest:
     citation: str
     realisations: int = 1
     velocity_frame: str = "cmb"
+    centring: str = "nodes"
+    """Values belong to the nodes themselves, whatever the source called its cells."""
+    axis_order: str = "x, y, z of the sky frame"
+    component_order: str = "vx, vy, vz, 1+delta"
+    added: str = "nothing"
+    """What the authors (or we) added to the reconstructed velocities, such as an external dipole."""
     h_source: float | None = None
     unit_factor: float = 1.0
     sigma_v: float = 200.0

@@ -381,5 +381,6 @@ def _manifest(path: Path) -> Manifest:
     return Manifest(
         id=ID, version=VERSION, title="Linear theory from OpenNGC galaxies", shape=(NODES,) * 3,
         origin_hmpc=(ORIGIN_HMPC,) * 3, spacing_hmpc=(SPACING_HMPC,) * 3, sky_frame="supergalactic",
-        velocity_frame="cmb", sigma_v=SIGMA_V_KMS, trusted_hmpc=TRUSTED_HMPC, citation=CITATION, licence=LICENCE,
+        added=f"by us: constant external flow {EXTERNAL_KMS} km/s, supergalactic axes",
+        sigma_v=SIGMA_V_KMS, trusted_hmpc=TRUSTED_HMPC, citation=CITATION, licence=LICENCE,
         sources=(sources.describe(path),), notes=NOTES)

@@ -59,6 +59,7 @@ class Product:
     trusted_hmpc: float | None = None
     licence: str = "not stated by the authors; do not redistribute the files without asking them"
     home: str = ""
+    added: str = "nothing"
     fetch_base: str | None = None
     notes: tuple[str, ...] = ()
     allows: tuple[str, ...] = ("id", "sigma_v", "trusted")
@@ -107,6 +108,7 @@ _RECORDS = (
         files=(ProductFile("velocity", "twompp_velocity.npy"), ProductFile("density", "twompp_density.npy")),
         shape=(257, 257, 257), box_hmpc=400.0, lattice="faces", sky_frame="galactic", trusted_hmpc=125.0,
         home="https://cosmicflows.iap.fr/download.html",
+        added="by the authors: external dipole V_ext = (89, -131, 17) km/s, galactic axes",
         notes=("beta* = 0.43 and the external dipole V_ext = (89, -131, 17) km/s, galactic axes, are already inside",
                "trusted to 125 h^-1 Mpc: beyond, the part of the sky with 2MRS redshifts only has no data "
                "(Carrick+ 2015)"),
@@ -211,7 +213,7 @@ def build(record: Product | str, files: Mapping[str, Path], **overrides: object)
         sky_frame=sky_frame(str(given.get("sky_frame", record.sky_frame))), h_source=None if h is None else float(h),
         unit_factor=unit, sigma_v=float(given.get("sigma_v", record.sigma_v)),
         trusted_hmpc=float(given["trusted"]) if "trusted" in given else record.trusted_hmpc, masked_cells=masked,
-        has_density="density" in arrays, sources=tuple(found[role] for role in ROLES if role in found),
+        has_density="density" in arrays, added=record.added, sources=tuple(found[role] for role in ROLES if role in found),
         notes=record.notes + assumed + assumed_density, product=record.id)
     return manifest, cells, sigma
 
