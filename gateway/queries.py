@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cfcore import frames
@@ -204,7 +205,15 @@ def parse_query(model: type[Model], request: web.Request) -> Model:
 
 async def parse_body(model: type[Model], request: web.Request) -> Model:
     """Read a JSON or msgpack body into a model."""
-    body = await request.read()
+    if request.query:
+        word = str(next(iter(request.query)))[:80]
+        raise BadParameter(f"parameter {word!r} stands in the address; put it into the body, beside the lists",
+                           code="unknown_parameter", where=word)
+    try:
+        body = await request.read()
+    except (web.RequestPayloadError, PayloadEncodingError) as exc:
+        raise BadParameter("the body cannot be read: it is not what its Content-Encoding or its length says",
+                           code="bad_request", where="body") from exc
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("application/msgpack", "application/x-msgpack"):
         data = _read_msgpack(body)

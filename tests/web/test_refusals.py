@@ -126,6 +126,15 @@ def test_wrong_content_types_are_a_415_that_names_the_right_one(house: House) ->
         refused(reply, 415, "wrong_content_type", kind.partition(";")[0], "application/json")
 
 
+def test_a_body_that_is_not_what_it_says_is_a_400(house: House) -> None:
+    reply = house.post("/get_flow/distance", GOOD, **{"Content-Encoding": "gzip"})
+    refused(reply, 400, "bad_request", "Content-Encoding")
+
+
+def test_options_in_the_address_of_a_list_are_not_ignored(house: House) -> None:
+    refused(house.post("/get_flow/distance?H0=50", GOOD), 422, "unknown_parameter", "H0", "body")
+
+
 def test_a_body_over_the_limit_is_a_413_and_the_house_stands(house: House) -> None:
     reply = house.ask("/get_flow/distance", method="POST", body=b" " * (64 * 2**20 + 1),
                       headers={"Content-Type": "application/json"})
