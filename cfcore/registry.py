@@ -17,6 +17,7 @@ from .intake import take_in
 from .manifest import Manifest
 from .products import ALIASES, EMBEDDED, PRODUCTS, Product
 from .settings import default_data
+from .sources import describe
 
 if TYPE_CHECKING:
     from .field import FlowField
@@ -171,7 +172,8 @@ class Registry:
             stamp = _stamp(files)
             if known := _adopted(home, stamp):
                 return known
-            folder, _ = take_in(self.root, record, files)
+            # A convention the user stated for these very files with `fields add` stands; ours is only assumed.
+            folder = _made_from(home, files) or take_in(self.root, record, files)[0]
             temporary = home / f".tmp-{_SIDECAR}"
             temporary.write_text(json.dumps(stamp), encoding="utf-8")
             os.replace(temporary, home / _SIDECAR)
@@ -215,6 +217,15 @@ def _adopted(home: Path, stamp: dict[str, list[int]]) -> Path | None:
     with contextlib.suppress(OSError, ValueError, UnknownName, FieldRefused):
         if json.loads((home / _SIDECAR).read_text(encoding="utf-8")) == stamp:
             return current_folder(home)
+    return None
+
+
+def _made_from(home: Path, files: dict[str, Path]) -> Path | None:
+    """Return the current folder when it was made from exactly these files, however it was told to read them."""
+    with contextlib.suppress(UnknownName, FieldRefused):
+        folder = current_folder(home)
+        if {s.sha256 for s in open_folder(folder)[0].sources} == {describe(p).sha256 for p in files.values()}:
+            return folder
     return None
 
 

@@ -137,6 +137,18 @@ def test_a_field_added_while_the_house_runs_is_served_without_restart(tmp_path: 
         house.stop()
 
 
+def test_a_convention_stated_for_the_57runs_files_outlives_the_next_start(tmp_path: Path) -> None:
+    from cfcore.cli import main
+    from cfcore.registry import Registry
+    v, delta = linear_theory(n=32, box=640.0, growth=0.5)
+    np.save(tmp_path / "vfield_57Runs.npy", v.astype(np.float32))
+    np.save(tmp_path / "dField_57Runs.npy", delta.astype(np.float32))
+    assert main(["fields", "add", str(tmp_path), "--box", "640", "--data", str(tmp_path)]) == 0
+    for _ in range(2):
+        field = Registry(tmp_path).open()
+        assert field.manifest.id == "cf3-57runs" and field.manifest.origin_hmpc == (-320.0, -320.0, -320.0)
+
+
 def test_a_taken_port_is_said_in_one_line(house_data: Path) -> None:
     import subprocess
     import sys
