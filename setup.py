@@ -14,5 +14,6 @@ DIRECTIVES = {
 FLAGS = ["-O3", "-ffp-contract=off"] if os.name == "posix" else ["/O2"]
 
 setup(ext_modules=cythonize(
-    [Extension("cfcore._kernels", ["cfcore/_kernels.pyx"], extra_compile_args=FLAGS)],
+    [Extension("cfcore._kernels", ["cfcore/_kernels.pyx", "cfcore/_hot.c"], extra_compile_args=FLAGS,
+               depends=["cfcore/_hot.h", "cfcore/_hot_loops.h"])],
     compiler_directives=DIRECTIVES, build_dir="build/cython"))

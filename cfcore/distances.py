@@ -17,6 +17,7 @@ from .cosmology import C_KMS, background
 from .errors import BadParameter
 from .field import FlowField
 from .options import FLOW_TYPES, FlowOptions
+from .threads import scratch_of, spread
 
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
@@ -26,10 +27,11 @@ MOMENTS: tuple[str, ...] = SUMMARY[:3]
 MODULUS: tuple[str, ...] = ("mean", "std", "median", "p16", "p84")
 VALUES: tuple[str, ...] = (
     *(f"{t}.{s}" for t in FLOW_TYPES for s in SUMMARY), *(f"modulus.{s}" for s in MODULUS),
-    *(f"cz.{f}" for f in frames.REPORTED_FRAMES), "v_rad", "v_pec.sgx", "v_pec.sgy", "v_pec.sgz", "delta",
+    *(f"cz.{f}" for f in frames.REPORTED_FRAMES), "v_rad", "v_rad_std", "v_pec.sgx", "v_pec.sgy", "v_pec.sgz", "delta",
     "inside_fraction", "evidence")
 """Names of the columns of `Distances.values`, in order."""
-ROOT: tuple[str, ...] = _kernels.ROOT
+ROOT: tuple[str, ...] = ("r_hmpc", "cz_hubble", "v_rad", "slope", "weight")
+"""Names of the columns of `Distances.root_table`."""
 MAX_ROOTS = 8
 FLAGS: tuple[str, ...] = ("nearby", "no_root", "multi_root", "outside", "beyond_data", "blueshift",
                           "beyond_local_sheet", "roots_truncated")
@@ -47,6 +49,10 @@ INSIDE_LEAST = 0.99
 LOCAL_SHEET_MPC = 8.0
 # A posterior whose last grid point still has this share of its maximum continues beyond the grid: no summary is honest.
 TAIL_LIMIT = 1e-3
+
+# Objects a thread takes at a time, and questions a field remembers.
+GRAIN = 512
+QUESTIONS_KEPT = 64
 
 VELOCITY_VALUES: tuple[str, ...] = (
     "sgx", "sgy", "sgz", "v_pec.sgx", "v_pec.sgy", "v_pec.sgz", "v_rad", "delta", "sigma", "cz_hubble",
@@ -119,7 +125,8 @@ def root_records(table: F64, count: int, H0: float) -> list[dict[str, float]]:
 
 
 def solve(field: FlowField, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, *, sigma_cz: ArrayLike = 0.0,
-          options: FlowOptions | None = None, pdf: str | None = None, **named: object) -> Distances:
+          options: FlowOptions | None = None, pdf: str | None = None, threads: int = 1, out: Distances | None = None,
+          **named: object) -> Distances:
     """Solve p(distance | direction, cz, field) for n objects.
 
     Parameters
@@ -135,6 +142,10 @@ def solve(field: FlowField, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, *, si
         Or give its entries by name: ``solve(field, lon, lat, cz, H0=70, prior="density")``.
     pdf : {"distance", "hubble", "luminosity", "comoving"}, optional
         Return the distribution function in this variable too.
+    threads : int
+        How many threads share the rows; the answer is the same to the last bit. 0: one per core.
+    out : Distances, optional
+        An earlier answer of as many rows, whose arrays are written over and returned: saves their allocation.
 
     Returns
     -------
@@ -158,52 +169,59 @@ def solve(field: FlowField, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, *, si
     distance through a field); Lavaux 2016, MNRAS 457, 172 (inhomogeneous Malmquist prior).
     """
     opt = options or FlowOptions(**named)  # type: ignore[arg-type]
-    _check_options(field, opt, pdf)
-    rows, status = _rows({"lon": lon, "lat": lat, "cz": cz, "sigma_cz": sigma_cz})
-    bad = status != 0
-    # A placeholder keeps bad rows out of the arithmetic; their values are set to NaN below.
-    lon_, lat_, cz_, scz = (np.where(bad, v, rows[k]) for k, v in
-                            (("lon", 0.0), ("lat", 0.0), ("cz", 1000.0), ("sigma_cz", 0.0)))
-    n = len(cz_)
-    sky = frames.unit_vectors(lon_, lat_)
-    n_gal = frames.rotate(sky, opt.frame, "galactic")
-    dirs = frames.rotate(sky, opt.frame, field.manifest.sky_frame)
-    z = {f: frames.convert_z(cz_ / C_KMS, n_gal, opt.cz_frame, f, opt.composition) for f in frames.REPORTED_FRAMES}
-
-    grid = _grid(field.r_max_hmpc if opt.rmax is None else min(opt.rmax, field.r_max_hmpc), opt.dr, opt.Om)
-    s2 = _sigma_v(field, opt) ** 2 + scz ** 2
-    summary = np.empty((n, len(_kernels.SUMMARY)))
-    roots, n_roots = np.full((n, MAX_ROOTS, len(ROOT)), np.nan), np.zeros(n, np.int32)
+    grid, question = _question(field, opt)
+    if pdf is not None and pdf not in FLOW_TYPES:
+        raise BadParameter(f"flow type {pdf!r:.80} is not known; use one of {', '.join(FLOW_TYPES)}",
+                           code="unknown_flow_type", where="flow_type", extra={"known": list(FLOW_TYPES)})
+    rows = _rows({"lon": lon, "lat": lat, "cz": cz, "sigma_cz": sigma_cz})
+    n = len(rows["cz"])
+    if out is None:
+        values, roots = np.empty((n, len(VALUES))), np.empty((n, MAX_ROOTS, len(ROOT)))
+        status, bits, n_roots = (np.empty(n, np.int32) for _ in range(3))
+    elif len(out) != n:
+        raise BadParameter(f"out holds {len(out)} rows, the columns have {n}", code="bad_shape", where="out")
+    else:
+        values, roots, status, bits, n_roots = out.values, out.root_table, out.status, out.flag_bits, out.n_roots
     p_r = None if pdf is None else np.empty((n, len(grid.r)))
-    cells, sigma, realisations, origin, spacing = field.kernel_arrays()
-    scratch = np.empty(_kernels.scratch_size(len(grid.r), realisations, cells.shape[4]))
-    _kernels.posterior(
-        cells, sigma, realisations, origin, spacing, dirs, z["ls" if opt.observer == "ls" else "cmb"], s2, grid.dr,
-        grid.zbar, grid.efunc, grid.mu, _kernels.PRIORS[opt.prior], opt.alpha, opt.use_field_sigma,
-        field.manifest.sigma_max, field.manifest.v_max, opt.observer == "ls", summary, p_r, roots, n_roots, scratch)
+    columns = rows["lon"], rows["lat"], rows["cz"], rows["sigma_cz"]
 
-    values = _values(field, opt, grid, summary, z)
-    k = {name: summary[:, i] for i, name in enumerate(_kernels.SUMMARY)}
-    beyond = ~bad & (k["tail"] > TAIL_LIMIT)
-    status[beyond] = STATUS.index("outside_field")
-    values[status != 0, :VALUES.index("cz.hel")] = np.nan
-    values[status != 0, VALUES.index("v_rad"):] = np.nan
-    values[bad] = np.nan
-    roots[bad | beyond], n_roots[bad | beyond] = np.nan, 0
-    trusted = field.manifest.trusted_hmpc
-    raised = (k["median"] < NEARBY_HMPC, n_roots == 0, n_roots > 1, k["inside_fraction"] < INSIDE_LEAST,
-              np.full(n, False) if trusted is None else k["median"] > trusted, z["hel"] < 0.0,
-              (opt.observer == "ls") & (k["median"] * 100.0 / opt.H0 > LOCAL_SHEET_MPC), n_roots > MAX_ROOTS)
-    bits = np.zeros(n, np.int32)
-    for i, raise_it in enumerate(raised):
-        bits |= raise_it.astype(np.int32) << i
-    bits[beyond] = 1 << FLAGS.index("outside")
-    bits[bad] = 0
+    def work(begin: int, end: int) -> None:
+        scratch = scratch_of(question.scratch_size())
+        question.solve(*columns, values, status, bits, n_roots, roots, p_r, scratch, begin, end)
+
+    spread(work, n, threads, GRAIN)
     x = density = None
     if pdf is not None and p_r is not None:
-        x, density = grid.density(pdf, p_r, 1.0 + z["hel"], opt.H0 / 100.0)
-        density[status != 0] = np.nan
+        one_plus_z = 1.0 + values[:, VALUES.index("cz.hel")] / C_KMS
+        x, density = grid.density(pdf, p_r, one_plus_z, opt.H0 / 100.0)
     return Distances(values, status, bits, n_roots, roots, field, opt, pdf, x, density)
+
+
+def _question(field: FlowField, opt: FlowOptions) -> tuple[_Grid, _kernels.Question]:
+    """Return the grid and the options as the kernel wants them; made once per field and options."""
+    known = field.questions.get(opt)
+    if known is not None:
+        return known
+    _check_options(field, opt)
+    m = field.manifest
+    grid = _grid(field.r_max_hmpc if opt.rmax is None else min(opt.rmax, field.r_max_hmpc), opt.dr, opt.Om)
+    to_galactic = frames.rotation(opt.frame, "galactic")
+    suns = [frames.velocity_frame(f).sun_galactic for f in (opt.cz_frame, *frames.REPORTED_FRAMES)]
+    # one frame under two names is one frame: the source keeps its value to the last bit
+    source = next((i for i, sun in enumerate(suns[1:]) if sun == suns[0]), -1)
+    question = _kernels.Question(
+        field.lattice, grid.flat if opt.prior == "flat" else grid.volume, density=opt.prior == "density", alpha=opt.alpha,
+        use_sigma=opt.use_field_sigma, local=opt.observer == "ls",
+        sigma_v=m.sigma_v if opt.sigma_v is None else opt.sigma_v, sigma_max=m.sigma_max, v_max=m.v_max,
+        to_field=frames.rotation(opt.frame, m.sky_frame), to_supergalactic=frames.rotation(m.sky_frame, "supergalactic"),
+        suns=np.array(suns) @ to_galactic, source=source, additive=opt.composition == "additive", h=opt.H0 / 100.0,
+        trusted=np.inf if m.trusted_hmpc is None else m.trusted_hmpc, has_density=m.has_density,
+        limits=np.array([ROW_LIMITS[name][:2] for name in ("lon", "lat", "cz", "sigma_cz")]), tail_limit=TAIL_LIMIT,
+        nearby=NEARBY_HMPC, inside_least=INSIDE_LEAST, local_sheet=LOCAL_SHEET_MPC)
+    if len(field.questions) >= QUESTIONS_KEPT:
+        field.questions.clear()
+    field.questions[opt] = grid, question
+    return grid, question
 
 
 class _Grid:
@@ -211,24 +229,21 @@ class _Grid:
 
     def __init__(self, r_max: float, dr: float, Om: float) -> None:
         steps = max(int(np.ceil(r_max / dr - 1e-9)), 4)
-        self.dr = r_max / steps
-        self.r = np.arange(steps + 1) * self.dr
+        self.dr, m = r_max / steps, steps + 1
+        r = np.arange(m + _kernels.TABLE_OVERHANG) * self.dr
         cosmos = background(Om)
-        self.zbar = cosmos.redshift(self.r)
-        self.efunc = cosmos.efunc(self.zbar)
-        self.mu = np.zeros(len(self.r))
-        self.mu[1:] = 5.0 * np.log10(self.r[1:])
+        zbar = cosmos.redshift(r)
+        efunc = cosmos.efunc(zbar)
+        mu = np.zeros(len(r))
+        mu[1:] = 5.0 * np.log10(r[1:])
         # the logarithm has no value at r = 0 but an integral over the first step: the trapezoid gets what gives that
-        self.mu[0] = self.mu[1] - 10.0 / np.log(10.0)
-
-    def hubble(self, r_hmpc: F64) -> F64:
-        """Return c zbar(r), km/s, by cubic Hermite interpolation: dz/dr = 100 E/c is known at the nodes."""
-        j = np.clip((r_hmpc / self.dr).astype(np.intp), 0, len(self.r) - 2)
-        t = r_hmpc / self.dr - j
-        slope = 100.0 * self.efunc * self.dr
-        a, b = C_KMS * self.zbar[j], C_KMS * self.zbar[j + 1]
-        return ((1 + 2 * t) * (1 - t) ** 2 * a + t * (1 - t) ** 2 * slope[j]
-                + t * t * (3 - 2 * t) * b + t * t * (t - 1) * slope[j + 1])
+        mu[0] = mu[1] - 10.0 / np.log(10.0)
+        trapezoid = np.where(np.arange(len(r)) < m, self.dr, 0.0)
+        trapezoid[[0, m - 1]] = 0.5 * self.dr
+        self.r, self.zbar, self.efunc = r[:m], zbar[:m], efunc[:m]
+        tables = zbar, 1.0 / efunc, mu, trapezoid
+        self.flat = _kernels.Line(m, self.dr, *tables, np.ones(len(r)))
+        self.volume = _kernels.Line(m, self.dr, *tables, r * r)
 
     def density(self, flow_type: str, p_r: F64, one_plus_z: F64, h: float) -> tuple[F64, F64]:
         """Return the x grid and the pdfs, shape (n, m), of one variable, each with trapezoid integral 1."""
@@ -260,34 +275,6 @@ def _cubic(y: F64, t: F64) -> F64:
     out = (-u * (u - 1) * (u - 2) / 6 * y[j - 1] + (u + 1) * (u - 1) * (u - 2) / 2 * y[j]
            - (u + 1) * u * (u - 2) / 2 * y[j + 1] + (u + 1) * u * (u - 1) / 6 * y[j + 2])
     return np.where(t > len(y) - 1, 0.0, np.maximum(out, 0.0))
-
-
-def _values(field: FlowField, opt: FlowOptions, grid: _Grid, summary: F64, z: dict[str, F64]) -> F64:
-    k = {name: summary[:, i] for i, name in enumerate(_kernels.SUMMARY)}
-    h = opt.H0 / 100.0
-    one_plus_z = 1.0 + z["hel"]
-    out = np.empty((len(summary), len(VALUES)))
-    column = {name: out[:, i] for i, name in enumerate(VALUES)}
-    # quantiles map exactly between the variables; mean, std and mode belong each to their own
-    r, v_hubble = np.stack([k[s] for s in SUMMARY]), np.stack([k[f"vh_{s}"] for s in MOMENTS])
-    for flow, block in (("comoving", r), ("distance", r / h), ("luminosity", r * one_plus_z / h),
-                        ("hubble", np.concatenate([v_hubble, grid.hubble(r[len(MOMENTS):])]))):
-        first = VALUES.index(f"{flow}.{SUMMARY[0]}")
-        out[:, first:first + len(SUMMARY)] = block.T
-    zero = 25.0 + 5.0 * np.log10(one_plus_z / h)
-    column["modulus.mean"][:], column["modulus.std"][:] = k["mu_mean"] + zero, k["mu_std"]
-    for s in MODULUS[2:]:
-        column[f"modulus.{s}"][:] = 5.0 * np.log10(np.maximum(k[s], 1e-300)) + zero
-    for f, value in z.items():
-        column[f"cz.{f}"][:] = C_KMS * value
-    first = _kernels.SUMMARY.index("vx")
-    v_pec = frames.rotate(summary[:, first:first + 3], field.manifest.sky_frame, "supergalactic")
-    first = VALUES.index("v_pec.sgx")
-    out[:, first:first + 3] = v_pec
-    for name in ("v_rad", "inside_fraction", "evidence"):
-        column[name][:] = k[name]
-    column["delta"][:] = k["delta"] if field.manifest.has_density else np.nan
-    return out
 
 
 @dataclass(frozen=True)
@@ -341,7 +328,8 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
         When lengths differ or an option is out of range.
     """
     opt = options or FlowOptions(**named)  # type: ignore[arg-type]
-    rows, status = _rows({"lon": lon, "lat": lat, "distance": d_c})
+    rows = _rows({"lon": lon, "lat": lat, "distance": d_c})
+    status = _row_status(rows)
     bad = status != 0
     lon_, lat_, d_ = (np.where(bad, 0.0, rows[key]) for key in ("lon", "lat", "distance"))
     sky = frames.unit_vectors(lon_, lat_)
@@ -370,8 +358,8 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
     return Velocities(values, s.inside & ~bad, status, field, opt)
 
 
-def _rows(columns: dict[str, ArrayLike]) -> tuple[dict[str, F64], I32]:
-    """Bring columns to one length and find the rows that cannot be used."""
+def _rows(columns: dict[str, ArrayLike]) -> dict[str, F64]:
+    """Bring columns to one length, float64 and C order."""
     try:
         arrays = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in columns.items()}
     except (TypeError, ValueError) as exc:
@@ -382,22 +370,22 @@ def _rows(columns: dict[str, ArrayLike]) -> tuple[dict[str, F64], I32]:
         if a.ndim != 1 or (a.size != n and not (name == "sigma_cz" and a.size == 1)):
             raise BadParameter(f"{name} has shape {a.shape}, the other columns have {n} rows; send lists of one length",
                                code="unequal_lengths", where=name)
-    arrays = {name: np.broadcast_to(a, n) for name, a in arrays.items()}
-    status = np.zeros(n, np.int32)
-    for name, a in arrays.items():
+    return {name: np.ascontiguousarray(a if a.size == n else np.broadcast_to(a, n)) for name, a in arrays.items()}
+
+
+def _row_status(rows: dict[str, F64]) -> I32:
+    """Find the rows that cannot be used, as the kernel does for `solve`."""
+    status = np.zeros(len(next(iter(rows.values()))), np.int32)
+    for name, a in rows.items():
         least, greatest, _ = ROW_LIMITS[name]
         with np.errstate(invalid="ignore"):
             out = ~((a >= least) & (a <= greatest))
         fresh = out & (status == 0)
         status[fresh] = np.where(np.isfinite(a[fresh]), STATUS.index(f"{name}_out_of_range"), STATUS.index("not_finite"))
-    return arrays, status
+    return status
 
 
-def _sigma_v(field: FlowField, opt: FlowOptions) -> float:
-    return field.manifest.sigma_v if opt.sigma_v is None else opt.sigma_v
-
-
-def _check_options(field: FlowField, opt: FlowOptions, pdf: str | None) -> None:
+def _check_options(field: FlowField, opt: FlowOptions) -> None:
     name = field.manifest.id
     if opt.use_field_sigma and not field.has_sigma:
         raise BadParameter(f"field {name} has no velocity errors of its own; leave use_field_sigma out, or ask for a "
@@ -408,6 +396,3 @@ def _check_options(field: FlowField, opt: FlowOptions, pdf: str | None) -> None:
     if opt.observer == "ls" and not field.sample_at([[0.0, 0.0, 0.0]]).inside[0]:
         raise BadParameter(f"observer = ls needs the flow at the observer, who is outside field {name}; leave it out",
                            code="observer_outside", where="observer")
-    if pdf is not None and pdf not in FLOW_TYPES:
-        raise BadParameter(f"flow type {pdf!r:.80} is not known; use one of {', '.join(FLOW_TYPES)}",
-                           code="unknown_flow_type", where="flow_type", extra={"known": list(FLOW_TYPES)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import _kernels, frames
 from .errors import BadParameter
 from .manifest import Manifest
-from .options import check_limit
+from .options import FlowOptions, check_limit
+from .threads import spread
 
 if TYPE_CHECKING:
     from .distances import Distances, Velocities
@@ -22,18 +23,30 @@ F64 = NDArray[np.float64]
 R_LIMIT_HMPC = 400.0
 """Longest line of sight, h^-1 Mpc: no public field reaches further."""
 
+# Points and lines a thread takes at a time.
+POINTS_GRAIN = 16384
+LINES_GRAIN = 16
+
 
 class Samples(NamedTuple):
     """Hold what a field says at points; n points, R realisations."""
 
-    v_pec: F64
-    """Shape (n, 3, R), km/s, field axes, rest frame of the manifest; 0 outside."""
-    overdensity: F64
-    """Shape (n, R), density contrast; 0 outside."""
+    values: F64
+    """Shape (n, 4, R): v_pec and the density contrast together; 0 outside."""
     sigma: F64
     """Shape (n,), velocity error of the field, km/s; 0 where it has none."""
     inside: NDArray[np.bool_]
     """Shape (n,)."""
+
+    @property
+    def v_pec(self) -> F64:
+        """Peculiar velocities, shape (n, 3, R), km/s, field axes, rest frame of the manifest."""
+        return self.values[:, :3]
+
+    @property
+    def overdensity(self) -> F64:
+        """Density contrast, shape (n, R)."""
+        return self.values[:, 3]
 
 
 class Sightline(NamedTuple):
@@ -86,10 +99,12 @@ class FlowField:
         if sigma is not None and manifest.sigma_max == 0.0:
             manifest = dataclasses.replace(manifest, sigma_max=float(sigma.max()))
         self.manifest = manifest
-        self._cells = np.ascontiguousarray(cells, dtype=np.float32)
+        self._cells = np.ascontiguousarray(_padded(cells, manifest.realisations), dtype=np.float32)
         self._sigma = None if sigma is None else np.ascontiguousarray(sigma, dtype=np.float32)
         self._origin = np.array(manifest.origin_hmpc, float)
         self._spacing = np.array(manifest.spacing_hmpc, float)
+        self.lattice = _kernels.Lattice(self._cells, self._sigma, manifest.realisations, self._origin, self._spacing)
+        self.questions: dict[FlowOptions, Any] = {}
         if not self.reach_hmpc >= 1.0:
             raise BadParameter(f"the farthest corner of {manifest.id} is {self.reach_hmpc:g} h^-1 Mpc from the observer; "
                                "a line of sight needs at least 1", code="out_of_range")
@@ -178,50 +193,98 @@ class FlowField:
         return min(R_LIMIT_HMPC, math.floor(self.reach_hmpc * 4.0) / 4.0)
 
     def kernel_arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32] | None, int, F64, F64]:
-        """Return (cells, sigma, realisations, origin, spacing) in the order every kernel takes them."""
+        """Return (cells, sigma, realisations, origin, spacing), read-only by agreement."""
         return self._cells, self._sigma, self.manifest.realisations, self._origin, self._spacing
 
-    def sample_at(self, xyz_hmpc: ArrayLike) -> Samples:
+    def sample_at(self, xyz_hmpc: ArrayLike, *, out: Samples | None = None, threads: int = 1) -> Samples:
         """Interpolate every realisation at points.
 
         Parameters
         ----------
         xyz_hmpc : array_like, shape (n, 3), comoving h^-1 Mpc, axes of the field's sky frame
+        out : Samples, optional
+            An earlier answer for as many points, written over and returned.
+        threads : int
+            How many threads share the points; 0: one per core.
 
         Returns
         -------
         Samples
-        """
-        xyz = np.ascontiguousarray(np.atleast_2d(np.asarray(xyz_hmpc, dtype=float)))
-        if xyz.ndim != 2 or xyz.shape[1] != 3:
-            raise BadParameter(f"xyz_hmpc has shape {xyz.shape}; expected (n, 3)", code="bad_shape", where="xyz_hmpc")
-        count = self.manifest.realisations
-        out, sigma = np.empty((len(xyz), 4, count)), np.empty(len(xyz))
-        inside = np.empty(len(xyz), np.uint8)
-        _kernels.points(*self.kernel_arrays(), xyz, out, sigma, inside, np.empty(4 * self._cells.shape[4]))
-        return Samples(out[:, :3], out[:, 3] - 1.0, sigma, inside.astype(bool))
 
-    def velocity_at(self, xyz_hmpc: ArrayLike) -> F64:
+        Raises
+        ------
+        BadParameter
+            When the shape is not (n, 3), or `out` does not fit.
+        """
+        xyz = _positions(xyz_hmpc)
+        n, count = len(xyz), self.manifest.realisations
+        if out is None:
+            sigma = np.empty(n) if self.has_sigma else np.broadcast_to(0.0, n)
+            out = Samples(np.empty((n, 4, count)), sigma, np.empty(n, np.bool_))
+        _check_out(out.values, (n, 4, count))
+        values, inside, lattice = out.values, out.inside.view(np.uint8), self.lattice
+        flat = values.reshape(n, 4) if count == 1 else values
+
+        def work(begin: int, end: int) -> None:
+            if count == 1:
+                lattice.points(xyz, flat, inside, 0.0, begin, end)
+            else:
+                lattice.points_all(xyz, values, inside, begin, end)
+            if self.has_sigma:
+                lattice.sigmas(xyz, out.sigma, begin, end)
+
+        spread(work, n, threads, POINTS_GRAIN)
+        return out
+
+    def velocity_at(self, xyz_hmpc: ArrayLike, *, out: F64 | None = None, threads: int = 1) -> F64:
         """Return the mean peculiar velocity at points.
 
         Parameters
         ----------
         xyz_hmpc : array_like, shape (n, 3), comoving h^-1 Mpc, axes of the field's sky frame
+        out : ndarray of float64, shape (n, 3), optional
+            Written and returned.
+        threads : int
+            How many threads share the points; 0: one per core.
 
         Returns
         -------
         v_pec : ndarray, shape (n, 3), km/s
             On the same axes, CMB frame; NaN outside the lattice.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> flow = np.zeros((3, 5, 5, 5)); flow[0] = 300.0
+        >>> field = FlowField.from_arrays(flow, origin_hmpc=-50, spacing_hmpc=25, sky_frame="supergalactic")
+        >>> field.velocity_at([[1.0, 2.0, 3.0], [60.0, 0.0, 0.0]])
+        array([[300.,   0.,   0.],
+               [ nan,  nan,  nan]])
         """
-        s = self.sample_at(xyz_hmpc)
-        return np.where(s.inside[:, None], s.v_pec.mean(axis=2), np.nan)
+        xyz = _positions(xyz_hmpc)
+        n = len(xyz)
+        if out is None:
+            out = np.empty((n, 3))
+        _check_out(out, (n, 3))
+        result, points = out, self.lattice.points
+        if n <= POINTS_GRAIN:
+            points(xyz, result, None, math.nan, 0, n)
+        else:
+            spread(lambda begin, end: points(xyz, result, None, math.nan, begin, end), n, threads, POINTS_GRAIN)
+        return out
 
-    def overdensity_at(self, xyz_hmpc: ArrayLike) -> F64:
+    def overdensity_at(self, xyz_hmpc: ArrayLike, *, threads: int = 1) -> F64:
         """Return the mean density contrast at points, shape (n,); NaN outside, or where the field has no density."""
-        s = self.sample_at(xyz_hmpc)
-        return np.where(s.inside & self.manifest.has_density, s.overdensity.mean(axis=1), np.nan)
+        xyz = _positions(xyz_hmpc)
+        if not self.manifest.has_density:
+            return np.full(len(xyz), np.nan)
+        values = np.empty((len(xyz), 4))
+        spread(lambda begin, end: self.lattice.points(xyz, values, None, math.nan, begin, end), len(xyz), threads,
+               POINTS_GRAIN)
+        return values[:, 3].copy()
 
-    def along(self, lon: ArrayLike, lat: ArrayLike, r_hmpc: ArrayLike, *, frame: str = "icrs") -> Sightline:
+    def along(self, lon: ArrayLike, lat: ArrayLike, r_hmpc: ArrayLike, *, frame: str = "icrs",
+              out: Sightline | None = None, threads: int = 1) -> Sightline:
         """Sample the mean field along lines of sight.
 
         Parameters
@@ -229,6 +292,10 @@ class FlowField:
         lon, lat : array_like, shape (n,), deg
             Directions in the sky frame `frame`.
         r_hmpc : array_like, shape (m,), comoving h^-1 Mpc
+        out : Sightline, optional
+            An earlier answer of the same shape, written over and returned.
+        threads : int
+            How many threads share the lines; 0: one per core.
 
         Returns
         -------
@@ -238,10 +305,14 @@ class FlowField:
         dirs = frames.rotate(frames.unit_vectors(lon, lat), frame, self.manifest.sky_frame)
         r = np.ascontiguousarray(np.atleast_1d(np.asarray(r_hmpc, float)))
         shape = (len(dirs), len(r))
-        v_rad, density, sigma, inside = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape, np.uint8)
-        _kernels.sightlines(*self.kernel_arrays(), dirs, r, v_rad, density, sigma, inside,
-                            np.empty(4 * self._cells.shape[4]))
-        return Sightline(r, v_rad, density - 1.0, sigma, inside.astype(bool))
+        if out is None:
+            sigma = np.empty(shape) if self.has_sigma else np.broadcast_to(0.0, shape)
+            out = Sightline(r, np.empty(shape), np.empty(shape), sigma, np.empty(shape, np.bool_))
+        _check_out(out.v_rad, shape)
+        out = out._replace(r_hmpc=r)
+        columns = out.v_rad, out.overdensity, out.sigma if self.has_sigma else None, out.inside.view(np.uint8)
+        spread(lambda begin, end: self.lattice.along(dirs, r, *columns, begin, end), len(dirs), threads, LINES_GRAIN)
+        return out
 
     def distance(self, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, **options: object) -> Distances:
         """Solve for the distances of objects with observed velocities; see `distances.solve` for the options.
@@ -264,3 +335,27 @@ class FlowField:
     def with_manifest(self, **changes: object) -> FlowField:
         """Return the same arrays under a manifest with some entries changed."""
         return FlowField(dataclasses.replace(self.manifest, **changes), self._cells, self._sigma)  # type: ignore[arg-type]
+
+
+def _positions(xyz_hmpc: ArrayLike) -> F64:
+    xyz = np.ascontiguousarray(xyz_hmpc, dtype=np.float64)
+    if xyz.ndim == 1:
+        xyz = xyz[None]
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise BadParameter(f"xyz_hmpc has shape {np.shape(xyz_hmpc)}; expected (n, 3)", code="bad_shape", where="xyz_hmpc")
+    return xyz
+
+
+def _check_out(out: F64, shape: tuple[int, ...]) -> None:
+    if out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous or not out.flags.writeable:
+        raise BadParameter(f"out has shape {out.shape} and type {out.dtype}; a writable float64 array of shape {shape} in C "
+                           "order is needed", code="bad_shape", where="out")
+
+
+def _padded(cells: NDArray[np.float32], realisations: int) -> NDArray[np.float32]:
+    """Return cells whose realisations are stored padded with zeros to a multiple of 16, as the loops want them."""
+    if cells.shape[4] == 1 or cells.shape[4] % 16 == 0:
+        return cells
+    wide = np.zeros(cells.shape[:4] + (-(-realisations // 16) * 16,), np.float32)
+    wide[..., :realisations] = cells[..., :realisations]
+    return wide

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _kernels
 from .cosmology import C_KMS
 from .errors import BadParameter, UnknownName
 
@@ -66,10 +67,10 @@ def rotation(source: str, target: str) -> F64:
 
 def unit_vectors(lon_deg: ArrayLike, lat_deg: ArrayLike) -> F64:
     """Return unit vectors, shape (n, 3), for longitudes and latitudes in degrees."""
-    lon, lat = np.deg2rad(np.atleast_1d(np.asarray(lon_deg, float))), np.deg2rad(np.atleast_1d(np.asarray(lat_deg, float)))
+    lon = np.ascontiguousarray(np.atleast_1d(np.asarray(lon_deg, float)))
+    lat = np.ascontiguousarray(np.atleast_1d(np.asarray(lat_deg, float)))
     out = np.empty((lon.size, 3))
-    cos_lat = np.cos(lat)
-    out[:, 0], out[:, 1], out[:, 2] = cos_lat * np.cos(lon), cos_lat * np.sin(lon), np.sin(lat)
+    _kernels.unit_vectors(lon, lat, out)
     return out
 
 

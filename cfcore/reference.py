@@ -93,7 +93,7 @@ def posterior(cells: NDArray[np.floating], origin_hmpc: ArrayLike, spacing_hmpc:
     -------
     dict
         ``pdf`` (m,) with trapezoid integral 1 over r; ``evidence`` (km/s)^-1; ``mean``, ``std`` of r; ``quantiles`` at
-        0.025, 0.16, 0.5, 0.84, 0.975; ``hubble_mean``, ``hubble_std`` of c zbar; ``v_rad`` the posterior mean;
+        0.025, 0.16, 0.5, 0.84, 0.975; ``hubble_mean``, ``hubble_std`` of c zbar; ``v_rad``, ``v_rad_std`` of the posterior;
         ``inside_fraction``; ``roots`` found between grid points by linear interpolation of the mean field.
     """
     r = np.asarray(r_hmpc, float)
@@ -113,11 +113,12 @@ def posterior(cells: NDArray[np.floating], origin_hmpc: ArrayLike, spacing_hmpc:
     cumulative = np.concatenate([[0], np.cumsum(0.5 * (pdf[1:] + pdf[:-1]) * np.diff(r))])
     mean, hubble_mean = np.trapezoid(pdf * r, r), np.trapezoid(pdf * C_KMS * zbar, r)
     f = z_pred.mean(axis=1) - z_obs
+    v_rad = float(np.trapezoid(np.sum(joint * v, axis=1) / evidence * inside, r))
     crossing = np.flatnonzero(((f[:-1] < 0) != (f[1:] < 0)) & inside[:-1] & inside[1:])
     roots = [float(r[j] - f[j] * (r[j + 1] - r[j]) / (f[j + 1] - f[j])) for j in crossing]
     return {"pdf": pdf, "evidence": float(evidence), "mean": float(mean),
             "std": float(np.sqrt(np.trapezoid(pdf * (r - mean) ** 2, r))),
             "quantiles": np.interp([0.025, 0.16, 0.5, 0.84, 0.975], cumulative, r), "hubble_mean": float(hubble_mean),
             "hubble_std": float(np.sqrt(np.trapezoid(pdf * (C_KMS * zbar - hubble_mean) ** 2, r))),
-            "v_rad": float(np.trapezoid(np.sum(joint * v, axis=1) / evidence * inside, r)),
+            "v_rad": v_rad, "v_rad_std": float(np.sqrt(np.trapezoid(np.sum(joint * (v - v_rad) ** 2, axis=1), r) / evidence)),
             "inside_fraction": float(np.trapezoid(pdf * inside, r)), "roots": roots}
