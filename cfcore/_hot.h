@@ -13,7 +13,7 @@
 /* A node coordinate computed in floating point may miss its own face by a few ulp; a billionth of a cell forgives that. */
 #define CF_FACE 1e-9
 /* Samples whose likelihood is below exp(-CF_CUT) of the greatest weigh nothing: r^2 grows by 1e7 at most. */
-#define CF_CUT 45.0
+#define CF_CUT 32.0
 /* Tables along the line are this much longer than the line, so that vectors may overhang; `trap` is 0 there. */
 #define CF_OVERHANG 8
 /* Most realisations as stored; rows of scratch on the stack are this long. */
@@ -52,12 +52,12 @@ typedef struct {
     double *sig;                  /* (m) field error, km/s; filled by the caller */
     float *values;                /* (m, 4) values of the samples; of an ensemble (m, pad) radial velocities */
     float *v_rad;                 /* (m) radial velocity; of an ensemble (m, pad) densities */
-    float *corner;                /* ensembles: (24, pad) */
+    float *corner;                /* ensembles: (12, pad) */
     double *norm;                 /* ensembles: (pad) 1 / (R x integral of the prior), 0 beyond R */
 } cf_sight;
 
-enum { CF_AREA, CF_R1, CF_R2, CF_Z1, CF_Z2, CF_MU1, CF_MU2, CF_VX, CF_VY, CF_VZ, CF_DELTA, CF_VR2, CF_PMAX, CF_PEMAX,
-       CF_N_SUMS };
+enum { CF_AREA, CF_R1, CF_R2, CF_Z1, CF_Z2, CF_MU1, CF_MU2, CF_VX, CF_VY, CF_VZ, CF_DELTA, CF_VR2, CF_PMAX, CF_PAT,
+       CF_PEMAX, CF_PEAT, CF_N_SUMS };
 
 typedef struct {
     const char *name;
@@ -73,7 +73,8 @@ typedef struct {
     double (*deviations)(const cf_line *, cf_sight *);
     /* Integral of the density prior of each realisation over the whole line, into norm. */
     void (*normalise)(const cf_line *, cf_sight *);
-    /* Weights p of samples a <= j < b (a a multiple of 4), and their sums about sample `centre`. */
+    /* Weights p of samples a <= j < b (a a multiple of 4) and their sums, distances counted from sample `centre`; the
+       greatest p and p/E, and at which sample. */
     void (*moments)(const cf_line *, cf_sight *, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre, double *sums);
 } cf_level;
 

@@ -9,6 +9,7 @@
 typedef float f4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float f8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double d4 __attribute__((vector_size(32), aligned(8), may_alias));
+typedef int32_t i8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int64_t l4 __attribute__((vector_size(32), aligned(8), may_alias));
 typedef union { f8 whole; f4 half[2]; } split;
 #define INLINE static inline __attribute__((always_inline))
@@ -186,22 +187,40 @@ static void FN(points_all)(const cf_lattice *g, const double *xyz, ptrdiff_t n, 
 
 /* ---- lines of sight --------------------------------------------------------------------------------------------- */
 
-/* Cells of a batch of samples at distances r (or, without r, at (first + l) dr). */
-STEP void FN(sight_cells)(const cf_lattice *g, const double *n, const double *restrict r, double dr, ptrdiff_t first,
-                          ptrdiff_t count, batch *restrict b) {
-    double at[3][BATCH], far[BATCH];
-    if (r)
-        for (ptrdiff_t l = 0; l < BATCH; l++)
-            far[l] = r[l < count ? l : count - 1];
-    else
-        for (int32_t l = 0; l < BATCH; l++)
-            far[l] = (double)((int32_t)first + l) * dr;
+/* Cells of a batch of samples at distances r. */
+STEP void FN(cells_at)(const cf_lattice *g, const double *n, const double *restrict r, ptrdiff_t count,
+                       batch *restrict b) {
+    double at[3][BATCH];
     for (int a = 0; a < 3; a++) {
         const double start = -g->origin[a] * g->inverse[a], slope = n[a] * g->inverse[a];
-        for (int l = 0; l < BATCH; l++)
-            at[a][l] = start + far[l] * slope;
+        for (ptrdiff_t l = 0; l < BATCH; l++)
+            at[a][l] = start + r[l < count ? l : count - 1] * slope;
     }
     FN(cells)(g, at, b);
+}
+
+/* Cells of BATCH samples at (first + l) dr. Those that count are known to be inside, the others are not looked at. */
+STEP void FN(sight_cells)(const cf_lattice *g, const double *n, double dr, ptrdiff_t first, batch *restrict b) {
+    double node[BATCH];
+    const int32_t from = (int32_t)first;
+    const ptrdiff_t nodes[3] = {g->nx, g->ny, g->nz};
+    float *const fraction[3] = {b->fx, b->fy, b->fz};
+    for (int l = 0; l < BATCH; l++)
+        node[l] = 0.0;
+    for (int a = 0; a < 3; a++) {
+        const double start = -g->origin[a] * g->inverse[a], slope = n[a] * g->inverse[a] * dr;
+        const double many = (double)nodes[a], last = many - 2.0;
+        float *restrict f = fraction[a];
+        for (int32_t l = 0; l < BATCH; l++) {
+            const double at = start + (double)(from + l) * slope;
+            double whole = (double)(int32_t)at;
+            whole = whole < last ? whole : last;
+            f[l] = (float)(at - whole);
+            node[l] = node[l] * many + whole;
+        }
+    }
+    for (int l = 0; l < BATCH; l++)
+        b->node[l] = (int32_t)node[l];
 }
 
 STEP void FN(put_sight)(const float *restrict values, const batch *b, const double *n, ptrdiff_t count,
@@ -223,12 +242,12 @@ static void FN(along)(const cf_lattice *g, const double *n, const double *r, ptr
     const ptrdiff_t s0 = 4 * g->pad, s1 = s0 * g->nz, s2 = s1 * g->ny, pad = g->pad;
     float values[4 * BATCH];
     batch two[2];
-    FN(sight_cells)(g, n, r, 0.0, 0, count < BATCH ? count : BATCH, &two[0]);
+    FN(cells_at)(g, n, r, count < BATCH ? count : BATCH, &two[0]);
     for (ptrdiff_t j = 0; j < count; j += BATCH) {
         const ptrdiff_t here = count - j < BATCH ? count - j : BATCH, next = count - j - BATCH;
         batch *b = &two[(j / BATCH) & 1], *after = &two[(j / BATCH + 1) & 1];
         if (next > 0) {
-            FN(sight_cells)(g, n, r + j + BATCH, 0.0, 0, next < BATCH ? next : BATCH, after);
+            FN(cells_at)(g, n, r + j + BATCH, next < BATCH ? next : BATCH, after);
             if (pad == 1)
                 FN(fetch)(g, after, 4);
         }
@@ -282,12 +301,12 @@ INLINE void FN(sample_line)(const cf_line *L, cf_sight *s) {
     const ptrdiff_t from = s->in_lo, count = s->in_hi - s->in_lo;
     if (count <= 0)
         return;
-    FN(sight_cells)(g, s->n, NULL, L->dr, from, BATCH, &two[0]);
+    FN(sight_cells)(g, s->n, L->dr, from, &two[0]);
     FN(fetch)(g, &two[0], 4);
     for (ptrdiff_t j = 0; j < count; j += BATCH) {
         batch *b = &two[(j / BATCH) & 1], *after = &two[(j / BATCH + 1) & 1];
         if (count - j > BATCH) {
-            FN(sight_cells)(g, s->n, NULL, L->dr, from + j + BATCH, BATCH, after);
+            FN(sight_cells)(g, s->n, L->dr, from + j + BATCH, after);
             FN(fetch)(g, after, 4);
         }
         FN(blend_batch)(g, b, count - j < BATCH ? count - j : BATCH, s->values + 4 * (from + j));
@@ -297,22 +316,28 @@ INLINE void FN(sample_line)(const cf_line *L, cf_sight *s) {
 
 static double FN(deviations_one)(const cf_line *L, cf_sight *s) {
     FN(sample_line)(L, s);
-    const double observer = FN(radial_of_observer)(L, s->n, 0), variance = 1.0 / s->s2;
+    const double observer = FN(radial_of_observer)(L, s->n, 0), variance = 1.0 / s->s2, z = s->z_obs;
+    const double *restrict zb = L->zb;
+    const float *restrict v = s->v_rad;
+    double *restrict x = s->x, *restrict d2 = s->d2;
     double least[4] = {1e300, 1e300, 1e300, 1e300};
-    for (ptrdiff_t j = s->lo; j < s->hi; j++) {
-        const double v = (double)s->v_rad[j] - (j >= s->in_lo && j < s->in_hi ? observer : 0.0);
-        s->x[j] = CF_C_KMS * (s->z_obs - L->zb[j]) - (1.0 + L->zb[j]) * v;
-        s->d2[j] = s->x[j] * s->x[j] * variance;
-    }
+    for (ptrdiff_t j = s->lo; j < s->hi; j++)
+        x[j] = CF_C_KMS * (z - zb[j]) - (1.0 + zb[j]) * (double)v[j];
+    if (observer != 0.0) /* predictions are relative to the observer; outside there is no prediction but Hubble's */
+        for (ptrdiff_t j = s->in_lo; j < s->in_hi; j++)
+            x[j] = CF_C_KMS * (z - zb[j]) - (1.0 + zb[j]) * ((double)v[j] - observer);
     if (L->use_sigma)
         for (ptrdiff_t j = s->lo; j < s->hi; j++)
-            s->d2[j] = s->x[j] * s->x[j] / (s->s2 + s->sig[j] * s->sig[j]);
+            d2[j] = x[j] * x[j] / (s->s2 + s->sig[j] * s->sig[j]);
+    else
+        for (ptrdiff_t j = s->lo; j < s->hi; j++)
+            d2[j] = x[j] * x[j] * variance;
     ptrdiff_t j = s->lo;
     for (; j + 4 <= s->hi; j += 4)
         for (int l = 0; l < 4; l++)
-            least[l] = s->d2[j + l] < least[l] ? s->d2[j + l] : least[l];
+            least[l] = d2[j + l] < least[l] ? d2[j + l] : least[l];
     for (; j < s->hi; j++)
-        least[0] = s->d2[j] < least[0] ? s->d2[j] : least[0];
+        least[0] = d2[j] < least[0] ? d2[j] : least[0];
     for (int l = 1; l < 4; l++)
         least[0] = least[l] < least[0] ? least[l] : least[0];
     FN(overhang)(s, 4, 1);
@@ -322,24 +347,17 @@ static double FN(deviations_one)(const cf_line *L, cf_sight *s) {
 /* ---- posteriors: moments ---------------------------------------------------------------------------------------- */
 
 INLINE d4 FN(exp4)(d4 x) {
-    /* As cf_exp, for -708 < x <= 0; below, nothing. The shift trick leaves k in the low bits of a large number. */
+    /* exp(x) for -700 < x <= 0; below, nothing. The shift trick leaves k in the low bits of a large number. */
     const l4 counts = x > -700.0;
     const double big = 6755399441055744.0; /* 1.5 * 2^52 */
     const d4 shifted = x * 1.4426950408889634 + big, k = shifted - big;
     const d4 t = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10;
-    d4 p = t * (1 / 6227020800.0) + 1 / 479001600.0;
-    p = p * t + 1 / 39916800.0;
-    p = p * t + 1 / 3628800.0;
-    p = p * t + 1 / 362880.0;
-    p = p * t + 1 / 40320.0;
-    p = p * t + 1 / 5040.0;
-    p = p * t + 1 / 720.0;
-    p = p * t + 1 / 120.0;
-    p = p * t + 1 / 24.0;
-    p = p * t + 1 / 6.0;
-    p = p * t + 0.5;
-    p = p * t + 1.0;
-    p = p * t + 1.0;
+    /* Taylor to t^11, whose next term is below 1e-14, in pairs: the shorter chain keeps the adders busy */
+    const d4 t2 = t * t, t4 = t2 * t2;
+    const d4 low = (t + 1.0) + t2 * (t * (1 / 6.0) + 0.5);
+    const d4 mid = (t * (1 / 120.0) + 1 / 24.0) + t2 * (t * (1 / 5040.0) + 1 / 720.0);
+    const d4 high = (t * (1 / 362880.0) + 1 / 40320.0) + t2 * (t * (1 / 39916800.0) + 1 / 3628800.0);
+    const d4 p = low + t4 * (mid + t4 * high);
     return (d4)(((l4)p + ((l4)shifted << 52)) & counts);
 }
 
@@ -356,23 +374,37 @@ static void FN(normalise_one)(const cf_line *L, cf_sight *s) {
     s->norm[0] = 1.0 / total;
 }
 
+/* Where the greatest of four running maxima stands. */
+INLINE double FN(summit)(d4 top, l4 at, double *value) {
+    int best = 0;
+    for (int l = 1; l < 4; l++)
+        if (top[l] > top[best] || (top[l] == top[best] && at[l] + l < at[best] + best))
+            best = l;
+    *value = top[best];
+    return (double)(at[best] + best);
+}
+
 static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre,
                             double *sums) {
-    const double rc = (double)centre * L->dr, zc = L->zb[centre], mc = L->mu[centre];
-    const d4 zero = {0.0, 0.0, 0.0, 0.0}, steps = {0.0, 1.0, 2.0, 3.0};
+    const d4 zero = {0.0, 0.0, 0.0, 0.0}, four = zero + 4.0;
+    const l4 none = {0, 0, 0, 0};
     d4 area = zero, r1 = zero, r2 = zero, z1 = zero, z2 = zero, m1 = zero, m2 = zero, vr2 = zero, top = zero, etop = zero;
-    d4 v0 = zero, v1 = zero, v2 = zero, v3 = zero;
+    d4 v0 = zero, v1 = zero, v2 = zero, v3 = zero, r = {0.0, 1.0, 2.0, 3.0};
+    l4 at = none, eat = none;
+    const double *restrict d2 = s->d2, *restrict zb = L->zb, *restrict mb = L->mu;
+    double *restrict to = s->p;
+    r += (double)(a - centre);
     for (ptrdiff_t j = a; j < b; j += 4) {
-        d4 p = FN(exp4)((*(const d4 *)(s->d2 + j) - least) * -0.5) * *(const d4 *)(L->prior + j);
+        d4 p = FN(exp4)((*(const d4 *)(d2 + j) - least) * -0.5) * *(const d4 *)(L->prior + j);
         if (L->density)
             for (int l = 0; l < 4; l++)
                 p[l] *= FN(density_prior)(L, (double)s->values[4 * (j + l) + 3]);
         if (L->use_sigma)
             for (int l = 0; l < 4; l++)
                 p[l] *= sqrt(s->s2 / (s->s2 + s->sig[j + l] * s->sig[j + l]));
-        *(d4 *)(s->p + j) = p;
+        *(d4 *)(to + j) = p;
         const d4 q = p * *(const d4 *)(L->trap + j), pe = p * *(const d4 *)(L->inv_e + j);
-        const d4 r = ((double)j + steps) * L->dr - rc, z = *(const d4 *)(L->zb + j) - zc, mu = *(const d4 *)(L->mu + j) - mc;
+        const d4 z = *(const d4 *)(zb + j), mu = *(const d4 *)(mb + j);
         const d4 qr = q * r, qz = q * z, qm = q * mu, v = __builtin_convertvector(*(const f4 *)(s->v_rad + j), d4);
         area += q;
         r1 += qr;
@@ -382,49 +414,51 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
         m1 += qm;
         m2 += qm * mu;
         vr2 += q * v * v;
-        const l4 higher = p > top, ehigher = pe > etop;
+        const l4 higher = p > top, ehigher = pe > etop, here = none + j;
         top = (d4)(((l4)p & higher) | ((l4)top & ~higher));
+        at = (here & higher) | (at & ~higher);
         etop = (d4)(((l4)pe & ehigher) | ((l4)etop & ~ehigher));
+        eat = (here & ehigher) | (eat & ~ehigher);
         const float *values = s->values + 4 * j;
         v0 += q[0] * __builtin_convertvector(*(const f4 *)values, d4);
         v1 += q[1] * __builtin_convertvector(*(const f4 *)(values + 4), d4);
         v2 += q[2] * __builtin_convertvector(*(const f4 *)(values + 8), d4);
         v3 += q[3] * __builtin_convertvector(*(const f4 *)(values + 12), d4);
+        r += four;
     }
     const d4 v = (v0 + v1) + (v2 + v3);
     sums[CF_AREA] = FN(total)(area);
-    sums[CF_R1] = FN(total)(r1), sums[CF_R2] = FN(total)(r2);
+    sums[CF_R1] = FN(total)(r1) * L->dr, sums[CF_R2] = FN(total)(r2) * L->dr * L->dr;
     sums[CF_Z1] = FN(total)(z1), sums[CF_Z2] = FN(total)(z2);
     sums[CF_MU1] = FN(total)(m1), sums[CF_MU2] = FN(total)(m2);
     sums[CF_VX] = v[0], sums[CF_VY] = v[1], sums[CF_VZ] = v[2], sums[CF_DELTA] = v[3] - sums[CF_AREA];
     sums[CF_VR2] = FN(total)(vr2);
-    sums[CF_PMAX] = sums[CF_PEMAX] = 0.0;
-    for (int l = 0; l < 4; l++) {
-        sums[CF_PMAX] = top[l] > sums[CF_PMAX] ? top[l] : sums[CF_PMAX];
-        sums[CF_PEMAX] = etop[l] > sums[CF_PEMAX] ? etop[l] : sums[CF_PEMAX];
-    }
+    sums[CF_PAT] = FN(summit)(top, at, &sums[CF_PMAX]);
+    sums[CF_PEAT] = FN(summit)(etop, eat, &sums[CF_PEMAX]);
 }
 
-/* ---- posteriors of an ensemble ---------------------------------------------------------------------------------- */
+/* ---- posteriors of an ensemble: the realisations of a sample are one row, eight at a time ------------------------- */
+
+#define F8(p) (*(const f8 *)(p))
 
 /* exp(x) for x <= 0, float32; below -60 nothing, so that no product becomes denormal. */
-INLINE float FN(exp1)(float x) {
-    const float live = x > -60.0f ? 1.0f : 0.0f, clamped = x > -60.0f ? x : -60.0f;
+INLINE f8 FN(exp8)(f8 x) {
+    const i8 live = x > -60.0f;
+    x = (f8)((i8)x & live);
     const float big = 12582912.0f; /* 1.5 * 2^23 */
-    const float shifted = clamped * 1.44269504f + big, k = shifted - big;
-    const float t = (clamped - k * 0.693359375f) + k * 2.12194440e-4f;
-    float p = t * (1 / 5040.0f) + 1 / 720.0f;
-    p = p * t + 1 / 120.0f;
-    p = p * t + 1 / 24.0f;
-    p = p * t + 1 / 6.0f;
-    p = p * t + 0.5f;
-    p = p * t + 1.0f;
-    p = p * t + 1.0f;
-    union { float f; int32_t i; } bits = {p}, count = {shifted};
-    bits.i += (int32_t)((uint32_t)count.i << 23);
-    return bits.f * live;
+    const f8 shifted = x * 1.44269504f + big, k = shifted - big;
+    const f8 t = (x - k * 0.693359375f) + k * 2.12194440e-4f, t2 = t * t;
+    const f8 p = ((t + 1.0f) + t2 * (t * (1 / 6.0f) + 0.5f)) +
+                 t2 * t2 * ((t * (1 / 120.0f) + 1 / 24.0f) + t2 * (t * (1 / 5040.0f) + 1 / 720.0f));
+    return (f8)(((i8)p + ((i8)shifted << 23)) & live);
 }
 
+INLINE double FN(total8)(f8 v) {
+    return (((double)v[0] + (double)v[4]) + ((double)v[2] + (double)v[6])) +
+           (((double)v[1] + (double)v[5]) + ((double)v[3] + (double)v[7]));
+}
+
+/* The corners of a sample's cell: their weights, and where they lie. */
 typedef struct {
     float w[8];
     const float *at[8];
@@ -439,94 +473,89 @@ INLINE void FN(corners_of)(const cf_lattice *g, const batch *b, ptrdiff_t l, FN(
     }
 }
 
-INLINE void FN(weighted)(const float w[8], const float *restrict rows, ptrdiff_t stride, ptrdiff_t pad,
-                         float *restrict out) {
-    const float *r1 = rows + stride, *r2 = r1 + stride, *r3 = r2 + stride, *r4 = r3 + stride, *r5 = r4 + stride,
-                *r6 = r5 + stride, *r7 = r6 + stride;
-    for (ptrdiff_t k = 0; k < pad; k++)
-        out[k] = ((w[0] * rows[k] + w[1] * r1[k]) + (w[2] * r2[k] + w[3] * r3[k])) +
-                 ((w[4] * r4[k] + w[5] * r5[k]) + (w[6] * r6[k] + w[7] * r7[k]));
+/* Radial velocities at the corners, relative to the observer; the padding repeats a realisation and weighs nothing. */
+STEP void FN(radial_corners)(const FN(corners) *c, const double *n, ptrdiff_t R, ptrdiff_t pad,
+                             const float *restrict observer, float *restrict radial) {
+    const float nx = (float)n[0], ny = (float)n[1], nz = (float)n[2];
+    for (int m = 0; m < 8; m++) {
+        const float *restrict at = c->at[m];
+        float *restrict to = radial + m * pad;
+        for (ptrdiff_t k = 0; k < pad; k += 8)
+            *(f8 *)(to + k) = (nx * F8(at + k) + ny * F8(at + pad + k) + nz * F8(at + 2 * pad + k)) - F8(observer + k);
+        for (ptrdiff_t k = R; k < pad; k++)
+            to[k] = to[0];
+    }
 }
 
-/* Density of every realisation at a sample: the fourth component of the eight corners. */
-INLINE void FN(densities)(const FN(corners) *c, ptrdiff_t pad, float *restrict out) {
-    const ptrdiff_t d = 3 * pad;
-    const float *a0 = c->at[0] + d, *a1 = c->at[1] + d, *a2 = c->at[2] + d, *a3 = c->at[3] + d, *a4 = c->at[4] + d,
-                *a5 = c->at[5] + d, *a6 = c->at[6] + d, *a7 = c->at[7] + d;
-    for (ptrdiff_t k = 0; k < pad; k++)
-        out[k] = ((c->w[0] * a0[k] + c->w[1] * a1[k]) + (c->w[2] * a2[k] + c->w[3] * a3[k])) +
-                 ((c->w[4] * a4[k] + c->w[5] * a5[k]) + (c->w[6] * a6[k] + c->w[7] * a7[k]));
+INLINE f8 FN(weighted)(const float *restrict w, const float *const *rows, ptrdiff_t k) {
+    return ((w[0] * F8(rows[0] + k) + w[1] * F8(rows[1] + k)) + (w[2] * F8(rows[2] + k) + w[3] * F8(rows[3] + k))) +
+           ((w[4] * F8(rows[4] + k) + w[5] * F8(rows[5] + k)) + (w[6] * F8(rows[6] + k) + w[7] * F8(rows[7] + k)));
 }
 
-/* Radial velocities of one sample, with their mean and the least squared deviation; (c dz) = at_rest - stretch v. */
-INLINE double FN(compare)(const cf_line *L, cf_sight *s, ptrdiff_t j, double variance) {
-    const ptrdiff_t R = L->g.R, pad = L->g.pad;
-    const float *restrict v = s->values + j * pad;
+STEP void FN(densities)(const FN(corners) *c, ptrdiff_t pad, float *restrict out) {
+    for (ptrdiff_t k = 0; k < pad; k += 8)
+        *(f8 *)(out + k) = FN(weighted)(c->w, c->at, 3 * pad + k);
+}
+
+/* Radial velocities of one sample from those at its corners (none: at rest), their mean, the least deviation. */
+STEP double FN(compare)(const cf_line *L, cf_sight *s, ptrdiff_t j, const float *w, const float *radial,
+                        const float *restrict live, double variance) {
+    const ptrdiff_t pad = L->g.pad;
+    float *restrict v = s->values + j * pad;
     const double rest = CF_C_KMS * (s->z_obs - L->zb[j]), stretch = 1.0 + L->zb[j];
     const float rest1 = (float)rest, stretch1 = (float)stretch, variance1 = (float)variance;
-    float sum[16] = {0.0f}, least[16];
-    for (int l = 0; l < 16; l++)
-        least[l] = 3e38f;
-    for (ptrdiff_t k = 0; k < pad; k += 16)
-        for (int l = 0; l < 16; l++) {
-            const float x = rest1 - stretch1 * v[k + l], d = x * x * variance1;
-            least[l] = d < least[l] ? d : least[l];
-        }
-    for (ptrdiff_t k = 0; k + 16 <= R; k += 16)
-        for (int l = 0; l < 16; l++)
-            sum[l] += v[k + l];
-    for (ptrdiff_t k = R & ~(ptrdiff_t)15, l = 0; k + l < R; l++)
-        sum[l] += v[k + l];
-    for (int width = 8; width; width /= 2)
-        for (int l = 0; l < width; l++) {
-            sum[l] += sum[l + width];
-            least[l] = least[l] < least[l + width] ? least[l] : least[l + width];
-        }
-    s->x[j] = rest - stretch * ((double)sum[0] / (double)R);
+    const f8 zero = {0.0f};
+    f8 sum = zero, least = zero + 3e38f;
+    const float *rows[8];
+    for (int m = 0; m < 8; m++)
+        rows[m] = radial + m * pad;
+    for (ptrdiff_t k = 0; k < pad; k += 8) {
+        const f8 u = w ? FN(weighted)(w, rows, k) : zero, x = rest1 - stretch1 * u, d = x * x * variance1;
+        const i8 less = d < least;
+        least = (f8)(((i8)d & less) | ((i8)least & ~less));
+        sum += u * F8(live + k);
+        *(f8 *)(v + k) = u;
+    }
+    for (int l = 1; l < 8; l++)
+        least[0] = least[l] < least[0] ? least[l] : least[0];
+    s->x[j] = rest - stretch * (FN(total8)(sum) / (double)L->g.R);
     s->d2[j] = (double)least[0];
     return s->d2[j];
 }
 
 static double FN(deviations_all)(const cf_line *L, cf_sight *s) {
     const cf_lattice *g = &L->g;
-    const ptrdiff_t pad = g->pad, R = g->R, d = pad;
-    const float nx = (float)s->n[0], ny = (float)s->n[1], nz = (float)s->n[2];
-    float *restrict radial = s->corner, *restrict observer = s->corner + 16 * pad;
-    for (ptrdiff_t k = 0; k < pad; k++)
+    const ptrdiff_t pad = g->pad, R = g->R;
+    float *radial = s->corner, *observer = s->corner + 8 * pad, *live = s->corner + 9 * pad;
+    for (ptrdiff_t k = 0; k < pad; k++) {
         observer[k] = k < R ? (float)FN(radial_of_observer)(L, s->n, k) : 0.0f;
-    int64_t node = -1;
+        live[k] = k < R ? 1.0f : 0.0f;
+    }
+    int32_t node = -1;
     double least = 1e300;
     batch b;
     FN(corners) c;
     for (ptrdiff_t j = s->lo; j < s->hi; j++) {
-        float *v = s->values + j * pad, *density = s->v_rad + j * pad;
-        if (j >= s->in_lo && j < s->in_hi) {
+        const int inside = j >= s->in_lo && j < s->in_hi;
+        if (inside) {
             const ptrdiff_t l = (j - s->in_lo) % BATCH;
             if (l == 0)
-                FN(sight_cells)(g, s->n, NULL, L->dr, j, BATCH, &b);
+                FN(sight_cells)(g, s->n, L->dr, j, &b);
             FN(corners_of)(g, &b, l, &c);
-            if (b.node[l] != node) {
-                node = b.node[l];
-                for (int m = 0; m < 8; m++) {
-                    const float *restrict at = c.at[m];
-                    float *restrict to = radial + m * pad;
-                    for (ptrdiff_t k = 0; k < pad; k++)
-                        to[k] = (nx * at[k] + ny * at[d + k] + nz * at[2 * d + k]) - observer[k];
-                    for (ptrdiff_t k = R; k < pad; k++) /* the padding repeats a realisation and weighs nothing */
-                        to[k] = to[0];
-                }
-            }
-            FN(weighted)(c.w, radial, pad, pad, v);
-            if (L->density)
+            if (b.node[l] != node)
+                FN(radial_corners)(&c, s->n, R, pad, observer, radial);
+            node = b.node[l];
+        }
+        if (L->density) {
+            float *density = s->v_rad + j * pad;
+            if (inside)
                 FN(densities)(&c, pad, density);
-        } else {
-            memset(v, 0, (size_t)pad * sizeof *v);
-            if (L->density)
+            else
                 for (ptrdiff_t k = 0; k < pad; k++)
                     density[k] = 1.0f;
         }
         const double variance = 1.0 / (L->use_sigma ? s->s2 + s->sig[j] * s->sig[j] : s->s2);
-        const double here = FN(compare)(L, s, j, variance);
+        const double here = FN(compare)(L, s, j, inside ? c.w : NULL, radial, live, variance);
         least = here < least ? here : least;
     }
     FN(overhang)(s, pad, L->density ? pad : 0);
@@ -534,121 +563,129 @@ static double FN(deviations_all)(const cf_line *L, cf_sight *s) {
 }
 
 static void FN(normalise_all)(const cf_line *L, cf_sight *s) {
-    const cf_lattice *g = &L->g;
-    const ptrdiff_t pad = g->pad, R = g->R;
-    memset(s->norm, 0, (size_t)pad * sizeof *s->norm);
+    const ptrdiff_t pad = L->g.pad, R = L->g.R;
+    double *restrict norm = s->norm;
+    memset(norm, 0, (size_t)pad * sizeof *norm);
     for (ptrdiff_t j = 0; j < L->m; j++) { /* the caller has sampled the whole line */
         const double weight = L->trap[j] * L->prior[j];
-        const float *density = s->v_rad + j * pad;
+        const float *restrict density = s->v_rad + j * pad;
         if (L->alpha == 1.0)
             for (ptrdiff_t k = 0; k < pad; k++)
-                s->norm[k] += weight * (double)(density[k] > 0.01f ? density[k] : 0.01f);
+                norm[k] += weight * (double)(density[k] > 0.01f ? density[k] : 0.01f);
         else
             for (ptrdiff_t k = 0; k < R; k++)
-                s->norm[k] += weight * FN(density_prior)(L, (double)density[k]);
+                norm[k] += weight * FN(density_prior)(L, (double)density[k]);
     }
     for (ptrdiff_t k = 0; k < pad; k++)
-        s->norm[k] = k < R ? 1.0 / ((double)R * s->norm[k]) : 0.0;
+        norm[k] = k < R ? 1.0 / ((double)R * norm[k]) : 0.0;
 }
 
-/* Sum of product of two rows into 16 lanes, then one number: the same order on every machine. */
-INLINE double FN(dot)(const float *restrict a, const float *restrict b, ptrdiff_t pad) {
-    float part[16] = {0.0f};
-    for (ptrdiff_t k = 0; k < pad; k += 16)
-        for (int l = 0; l < 16; l++)
-            part[l] += a[k + l] * b[k + l];
-    for (int width = 8; width; width /= 2)
-        for (int l = 0; l < width; l++)
-            part[l] += part[l + width];
-    return (double)part[0];
+/* Weights of the realisations of one sample; returns their sum, and that of weight x velocity^2. */
+STEP double FN(weigh)(const cf_line *L, const cf_sight *s, ptrdiff_t j, double least, double s2,
+                      const float *restrict norm, const float *restrict frame, float *restrict weight, double *vv) {
+    const ptrdiff_t pad = L->g.pad;
+    const float rest = (float)(CF_C_KMS * (s->z_obs - L->zb[j])), stretch = (float)(1.0 + L->zb[j]),
+                variance = (float)(1.0 / s2), base = (float)least;
+    const float *restrict v = s->values + j * pad, *restrict density = s->v_rad + j * pad;
+    const f8 zero = {0.0f};
+    f8 sum = zero, sum2 = zero;
+    for (ptrdiff_t k = 0; k < pad; k += 8) {
+        const f8 u = F8(v + k), x = rest - stretch * u, own = u + F8(frame + k);
+        f8 w = FN(exp8)((x * x * variance - base) * -0.5f) * F8(norm + k);
+        if (L->density) {
+            f8 d = F8(density + k);
+            if (L->alpha == 1.0) {
+                const i8 thin = d < 0.01f;
+                d = (f8)(((i8)(zero + 0.01f) & thin) | ((i8)d & ~thin));
+            } else
+                for (int l = 0; l < 8; l++)
+                    d[l] = (float)FN(density_prior)(L, (double)d[l]);
+            w *= d;
+        }
+        *(f8 *)(weight + k) = w;
+        sum += w;
+        sum2 += w * own * own;
+    }
+    *vv = FN(total8)(sum2);
+    return FN(total8)(sum);
+}
+
+/* A sample's weights belong to the corners of its cell in the shares its place gives them. */
+STEP void FN(deal)(const float *restrict w, double unit, const float *restrict weight, ptrdiff_t pad,
+                   float *restrict share) {
+    for (int m = 0; m < 8; m++) {
+        const float part = w[m] * (float)unit;
+        float *restrict to = share + m * pad;
+        for (ptrdiff_t k = 0; k < pad; k += 8)
+            *(f8 *)(to + k) = F8(to + k) + part * F8(weight + k);
+    }
+}
+
+/* When the line leaves a cell, the weights its corners have collected meet their values. */
+STEP void FN(collect)(const FN(corners) *c, ptrdiff_t pad, const float *restrict share, double *sums) {
+    const f8 zero = {0.0f};
+    for (int q = 0; q < 4; q++) {
+        f8 sum = zero;
+        for (int m = 0; m < 8; m++)
+            for (ptrdiff_t k = 0; k < pad; k += 8)
+                sum += F8(share + m * pad + k) * F8(c->at[m] + q * pad + k);
+        sums[CF_VX + q] += FN(total8)(sum);
+    }
 }
 
 static void FN(moments_all)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre,
                             double *sums) {
     const cf_lattice *g = &L->g;
-    const ptrdiff_t pad = g->pad, R = g->R;
-    const double rc = (double)centre * L->dr, zc = L->zb[centre], mc = L->mu[centre];
-    float *restrict share = s->corner, *restrict observer = s->corner + 16 * pad, *restrict norm = s->corner + 17 * pad,
-          *restrict zeros = s->corner + 18 * pad;
-    int64_t node = -1;
+    const ptrdiff_t pad = g->pad;
+    float *share = s->corner, *observer = s->corner + 8 * pad, *norm = s->corner + 9 * pad, *zeros = s->corner + 10 * pad,
+          *weight = s->corner + 11 * pad;
+    int32_t node = -1;
+    ptrdiff_t first = -1;
     batch cells;
     FN(corners) c;
     for (ptrdiff_t k = 0; k < pad; k++)
         norm[k] = (float)(s->norm[k] / s->norm[0]), zeros[k] = 0.0f;
-    for (int i = 0; i < CF_N_SUMS; i++)
-        sums[i] = 0.0;
-    for (ptrdiff_t j = a; j <= b; j++) {
-        const int inside = j >= s->in_lo && j < s->in_hi && j < b && j < s->hi;
-        if (inside) {
-            const ptrdiff_t l = (j - s->in_lo) % BATCH;
-            if (l == 0 || node < 0)
-                FN(sight_cells)(g, s->n, NULL, L->dr, j - l, BATCH, &cells);
-        }
-        const int64_t here = inside ? cells.node[(j - s->in_lo) % BATCH] : -1;
-        if (here != node) {
-            if (node >= 0) /* the samples of a cell share its corners: their weights were collected, now they count */
-                for (int m = 0; m < 8; m++)
-                    for (int q = 0; q < 4; q++)
-                        sums[CF_VX + q] += FN(dot)(share + m * pad, c.at[m] + q * pad, pad);
-            memset(share, 0, (size_t)(8 * pad) * sizeof *share);
-            node = here;
-        }
-        if (j == b)
-            break;
+    memset(sums, 0, CF_N_SUMS * sizeof *sums);
+    memset(share, 0, (size_t)(8 * pad) * sizeof *share);
+    for (ptrdiff_t j = a; j < b; j++) {
         if (j < s->lo || j >= s->hi) {
             s->p[j] = 0.0;
             continue;
         }
-        const double s2 = L->use_sigma ? s->s2 + s->sig[j] * s->sig[j] : s->s2;
-        const float rest = (float)(CF_C_KMS * (s->z_obs - L->zb[j])), stretch = (float)(1.0 + L->zb[j]),
-                    variance = (float)(1.0 / s2), base = (float)least;
-        const float *restrict v = s->values + j * pad, *restrict density = s->v_rad + j * pad,
-                    *restrict frame = inside ? observer : zeros;
-        float weight[CF_PAD_MAX], part[16] = {0.0f}, part2[16] = {0.0f};
-        for (ptrdiff_t k = 0; k < pad; k++) {
-            const float x = rest - stretch * v[k];
-            weight[k] = FN(exp1)((x * x * variance - base) * -0.5f) * norm[k];
-        }
-        if (L->density) {
-            if (L->alpha == 1.0)
-                for (ptrdiff_t k = 0; k < pad; k++)
-                    weight[k] *= density[k] > 0.01f ? density[k] : 0.01f;
-            else
-                for (ptrdiff_t k = 0; k < R; k++)
-                    weight[k] *= (float)FN(density_prior)(L, (double)density[k]);
-        }
-        for (ptrdiff_t k = 0; k < pad; k += 16)
-            for (int l = 0; l < 16; l++) {
-                const float u = v[k + l] + frame[k + l];
-                part[l] += weight[k + l];
-                part2[l] += weight[k + l] * u * u;
+        const int inside = j >= s->in_lo && j < s->in_hi;
+        if (inside) {
+            if (first < 0 || j - first >= BATCH)
+                FN(sight_cells)(g, s->n, L->dr, first = j, &cells);
+            if (cells.node[j - first] != node && node >= 0) {
+                FN(collect)(&c, pad, share, sums);
+                memset(share, 0, (size_t)(8 * pad) * sizeof *share);
             }
-        for (int width = 8; width; width /= 2)
-            for (int l = 0; l < width; l++)
-                part[l] += part[l + width], part2[l] += part2[l + width];
-        const double scale = L->prior[j] * (L->use_sigma ? sqrt(s->s2 / s2) : 1.0);
-        const double p = (double)part[0] * scale, q = p * L->trap[j], pe = p * L->inv_e[j];
-        const double r = (double)j * L->dr - rc, z = L->zb[j] - zc, mu = L->mu[j] - mc;
+            node = cells.node[j - first];
+            FN(corners_of)(g, &cells, j - first, &c);
+        }
+        const double s2 = L->use_sigma ? s->s2 + s->sig[j] * s->sig[j] : s->s2;
+        const double scale = L->prior[j] * (L->use_sigma ? sqrt(s->s2 / s2) : 1.0), unit = scale * L->trap[j];
+        double vv;
+        const double p = FN(weigh)(L, s, j, least, s2, norm, inside ? observer : zeros, weight, &vv) * scale;
+        const double q = p * L->trap[j], pe = p * L->inv_e[j];
+        const double r = (double)(j - centre) * L->dr, z = L->zb[j], mu = L->mu[j];
         s->p[j] = p;
         sums[CF_AREA] += q;
         sums[CF_R1] += q * r, sums[CF_R2] += q * r * r;
         sums[CF_Z1] += q * z, sums[CF_Z2] += q * z * z;
         sums[CF_MU1] += q * mu, sums[CF_MU2] += q * mu * mu;
-        sums[CF_VR2] += (double)part2[0] * scale * L->trap[j];
-        sums[CF_PMAX] = p > sums[CF_PMAX] ? p : sums[CF_PMAX];
-        sums[CF_PEMAX] = pe > sums[CF_PEMAX] ? pe : sums[CF_PEMAX];
-        if (inside) {
-            const float unit = (float)(scale * L->trap[j]);
-            FN(corners_of)(g, &cells, (j - s->in_lo) % BATCH, &c);
-            for (int m = 0; m < 8; m++) {
-                const float w = c.w[m] * unit;
-                float *restrict to = share + m * pad;
-                for (ptrdiff_t k = 0; k < pad; k++)
-                    to[k] += w * weight[k];
-            }
-        } else
+        sums[CF_VR2] += vv * unit;
+        if (p > sums[CF_PMAX])
+            sums[CF_PMAX] = p, sums[CF_PAT] = (double)j;
+        if (pe > sums[CF_PEMAX])
+            sums[CF_PEMAX] = pe, sums[CF_PEAT] = (double)j;
+        if (inside)
+            FN(deal)(c.w, unit, weight, pad, share);
+        else
             sums[CF_DELTA] += q; /* 1 + delta = 1 out there */
     }
+    if (node >= 0)
+        FN(collect)(&c, pad, share, sums);
     sums[CF_DELTA] -= sums[CF_AREA];
 }
 

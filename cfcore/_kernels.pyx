@@ -70,7 +70,9 @@ cdef extern from "_hot.h" nogil:
         DELTA "CF_DELTA"
         VR2 "CF_VR2"
         PMAX "CF_PMAX"
+        PAT "CF_PAT"
         PEMAX "CF_PEMAX"
+        PEAT "CF_PEAT"
         N_SUMS "CF_N_SUMS"
 
     ctypedef struct cf_level:

@@ -56,7 +56,10 @@ cdef bint sample(const cf_lattice* g, double x, double y, double z, double* out)
         for k in range(g.pad):
             out[3 * g.pad + k] = 1.0
         return False
-    mix(g.cells + s0 * node, s0, s0 * g.nz, s0 * g.nz * g.ny, s0, w, out)
+    if g.pad == 1:                             # the compiler unrolls what it can count
+        mix(g.cells + 4 * node, 4, 4 * g.nz, 4 * g.nz * g.ny, 4, w, out)
+    else:
+        mix(g.cells + s0 * node, s0, s0 * g.nz, s0 * g.nz * g.ny, s0, w, out)
     return True
 
 
@@ -203,7 +206,7 @@ cdef void pure_moments(const cf_line* line, cf_sight* s, Py_ssize_t a, Py_ssize_
             sums[VR2] += q * v * v
         s.p[j] = p
         q = p * line.trap[j]
-        r, z, mu = (j - centre) * line.dr, line.zb[j] - line.zb[centre], line.mu[j] - line.mu[centre]
+        r, z, mu = (j - centre) * line.dr, line.zb[j], line.mu[j]
         sums[AREA] += q
         sums[R1] += q * r
         sums[R2] += q * r * r
@@ -212,6 +215,6 @@ cdef void pure_moments(const cf_line* line, cf_sight* s, Py_ssize_t a, Py_ssize_
         sums[MU1] += q * mu
         sums[MU2] += q * mu * mu
         if p > sums[PMAX]:
-            sums[PMAX] = p
+            sums[PMAX], sums[PAT] = p, j
         if p * line.inv_e[j] > sums[PEMAX]:
-            sums[PEMAX] = p * line.inv_e[j]
+            sums[PEMAX], sums[PEAT] = p * line.inv_e[j], j

@@ -30,6 +30,8 @@ cdef enum:
 # Beyond this many standard deviations, and more than NEAR from the best sample, a Gaussian does not reach 1e-9.
 cdef double WINDOW = 8.0
 cdef double NEAR = 1.5
+# An object faster than everything on the line by so many standard deviations lies beyond its end.
+cdef double BEYOND = 6.0
 cdef double[N_QUANTILES] QUANTILES
 QUANTILES[0], QUANTILES[1], QUANTILES[2], QUANTILES[3], QUANTILES[4] = 0.025, 0.16, 0.5, 0.84, 0.975
 cdef double LN10 = 2.302585092994046
@@ -49,7 +51,7 @@ cdef struct ask:
 cdef Py_ssize_t sight_bytes(Py_ssize_t m, Py_ssize_t pad, bint density) noexcept nogil:
     cdef Py_ssize_t one = m + OVERHANG, wide = 4 if pad == 1 else pad
     cdef Py_ssize_t narrow = 1 if pad == 1 else (pad if density else 0)
-    return <Py_ssize_t>((4 * one + 5 * pad + 8) * sizeof(double) + (one * (wide + narrow) + 24 * pad + 16) * sizeof(float))
+    return <Py_ssize_t>((4 * one + 5 * pad + 8) * sizeof(double) + (one * (wide + narrow) + 12 * pad + 16) * sizeof(float))
 
 
 cdef void carve(cf_sight* s, uint8_t* scratch, Py_ssize_t m, Py_ssize_t pad, bint density) noexcept nogil:
@@ -219,7 +221,7 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
     cdef Py_ssize_t m = line.m, lo = 0, hi = m, begin, end, centre, j, k
     cdef double[N_SUMS] sums
     cdef double[N_QUANTILES] r
-    cdef double bound, least, area, mean, d, z, mu, total, peak, half
+    cdef double bound, least, area, mean, d, z, mu, total, peak, half, inverse_h
     cdef double[3] flow
 
     # 1. the samples that can carry weight; a density prior is normalised over the whole line
@@ -231,6 +233,8 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
     if least > NEAR * NEAR and (lo > 0 or hi < m):
         least = look(line, level, s, 0, m)
     lo, hi = s.lo, s.hi
+    if least > BEYOND * BEYOND and hi == m and s.x[m - 1] > 0.0:
+        return False                             # faster than anything on the line
     if lo == 0 and line.prior[0] == 0.0 and s.d2[0] <= least:
         least = 1e300                            # the observer's own place cannot be the answer
         for j in range(1, hi):
@@ -258,14 +262,14 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
     if peak > a.tail_limit * sums[PMAX]:
         return False
 
-    # 3. moments, each about its own mean
+    # 3. moments: float64 leaves their differences eleven digits, a narrow posterior far away included
     d, z, mu = sums[R1] / area, sums[Z1] / area, sums[MU1] / area
     mean = centre * line.dr + d
     r[0] = sqrt(max(sums[R2] / area - d * d, 0.0))
     v[COMOVING], v[COMOVING + 1] = mean, r[0]
-    v[HUBBLE] = C_KMS * (line.zb[centre] + z)
+    v[HUBBLE] = C_KMS * z
     v[HUBBLE + 1] = C_KMS * sqrt(max(sums[Z2] / area - z * z, 0.0))
-    v[MODULUS] = line.mu[centre] + mu
+    v[MODULUS] = mu
     v[MODULUS + 1] = sqrt(max(sums[MU2] / area - mu * mu, 0.0))
     flow[0], flow[1], flow[2] = sums[VX] / area, sums[VY] / area, sums[VZ] / area
     v[V_RAD] = dot3(flow, s.n)
@@ -281,16 +285,12 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
         v[INSIDE] = total / area
 
     # 4. modes: the vertex of the parabola through the highest sample and its neighbours
-    j = begin
-    while s.p[j] != sums[PMAX]:
-        j += 1
+    j = <Py_ssize_t>sums[PAT]
     v[COMOVING + 2] = j * line.dr
     if lo < j < hi - 1:
         v[COMOVING + 2] += line.dr * vertex(-1.0, 0.0, 1.0, s.p[j - 1] if j > begin else 0.0, s.p[j],
                                             s.p[j + 1] if j + 1 < end else 0.0)
-    j = begin
-    while s.p[j] * line.inv_e[j] != sums[PEMAX]:
-        j += 1
+    j = <Py_ssize_t>sums[PEAT]
     v[HUBBLE + 2] = C_KMS * line.zb[j]
     if lo < j < hi - 1:
         v[HUBBLE + 2] = C_KMS * vertex(
@@ -298,13 +298,14 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
             s.p[j + 1] * line.inv_e[j + 1] if j + 1 < end else 0.0)
 
     # 5. quantiles map exactly between the variables; mean, std and mode belong each to their own
-    total = quantiles(line, s, begin, end, r)
+    quantiles(line, s, begin, end, area, r)
     for k in range(N_QUANTILES):
         v[COMOVING + 3 + k] = r[k]
         v[HUBBLE + 3 + k] = hubble(line, r[k])
+    inverse_h = 1.0 / a.h
     for k in range(8):
-        v[DISTANCE + k] = v[COMOVING + k] / a.h
-        v[LUMINOSITY + k] = v[COMOVING + k] * one_plus_z / a.h
+        v[DISTANCE + k] = v[COMOVING + k] * inverse_h
+        v[LUMINOSITY + k] = v[COMOVING + k] * (one_plus_z * inverse_h)
     half = 25.0 + 5.0 * cf_log(one_plus_z / a.h) / LN10
     v[MODULUS] += half
     v[MODULUS + 2] = 5.0 * cf_log(max(r[2], 1e-300)) / LN10 + half
@@ -313,8 +314,8 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
 
     if pdf != NULL:
         for j in range(m):
-            pdf[j] = s.p[j] / total if begin <= j < end else 0.0
-    find_roots(line, s, begin, end, total, roots, max_roots, n_roots)
+            pdf[j] = s.p[j] / area if begin <= j < end else 0.0
+    find_roots(line, s, begin, end, area, roots, max_roots, n_roots)
     return True
 
 
@@ -334,17 +335,12 @@ cdef double hubble(const cf_line* line, double r) noexcept nogil:
             + t * t * (3.0 - 2.0 * t) * C_KMS * line.zb[j + 1] - t * t * u * 100.0 * line.dr / line.inv_e[j + 1])
 
 
-cdef double quantiles(const cf_line* line, const cf_sight* s, Py_ssize_t begin, Py_ssize_t end, double* r) noexcept nogil:
-    """Find the quantiles, linear inside a step of the cumulative; return the integral of p over r."""
+cdef void quantiles(const cf_line* line, const cf_sight* s, Py_ssize_t begin, Py_ssize_t end, double area, double* r) noexcept nogil:
+    """Find the quantiles, linear inside a step of the cumulative; `area` is the integral of p over r."""
     cdef const double* p = s.p
     cdef Py_ssize_t i, j
-    cdef double total = 0.0, at = 0.0, ahead, target, low, high
+    cdef double total = area / line.dr, at = 0.0, ahead, target, low, high
     cdef int k
-    for j in range(begin, begin + ((end - begin) & ~3), 4):
-        total += (p[j] + p[j + 1]) + (p[j + 2] + p[j + 3])
-    for j in range(begin + ((end - begin) & ~3), end):
-        total += p[j]
-    total -= 0.5 * (p[begin] + p[end - 1])
     j = begin                                    # `at` is the cumulative at sample j, in steps
     for k in range(N_QUANTILES):
         target = QUANTILES[k] * total
@@ -362,7 +358,6 @@ cdef double quantiles(const cf_line* line, const cf_sight* s, Py_ssize_t begin, 
             low = high
             high += 0.5 * (p[i] + p[i + 1])
         r[k] = line.dr * (i + ((target - low) / (high - low) if high > low else 0.0))
-    return total * line.dr
 
 
 # ---- roots: every r inside the lattice with z_pred = z_obs ------------------------------------------------------------
@@ -372,8 +367,13 @@ cdef double miss(const cf_line* line, cf_sight* s, Py_ssize_t j, double t, doubl
     cdef double zb = line.zb[j] + t * (line.zb[j + 1] - line.zb[j]), r = (j + t) * line.dr
     cdef double* row = s.norm + line.g.pad
     inside[0] = sample(&line.g, r * s.n[0], r * s.n[1], r * s.n[2], row)
-    v[0] = mean_of(&line.g, row) * s.n[0] + mean_of(&line.g, row + line.g.pad) * s.n[1] \
-        + mean_of(&line.g, row + 2 * line.g.pad) * s.n[2] - mean_observed(line, s)
+    if line.g.pad == 1:
+        v[0] = dot3(row, s.n)
+    else:
+        v[0] = mean_of(&line.g, row) * s.n[0] + mean_of(&line.g, row + line.g.pad) * s.n[1] \
+            + mean_of(&line.g, row + 2 * line.g.pad) * s.n[2]
+    if line.v0 != NULL:
+        v[0] -= mean_observed(line, s)
     return (1.0 + zb) * (1.0 + v[0] / C_KMS) - 1.0 - s.z_obs
 
 
