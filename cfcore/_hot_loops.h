@@ -9,6 +9,7 @@
 typedef float f4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float f8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double d4 __attribute__((vector_size(32), aligned(8), may_alias));
+typedef int32_t i4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t i8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int64_t l4 __attribute__((vector_size(32), aligned(8), may_alias));
 typedef union { f8 whole; f4 half[2]; } split;
@@ -24,34 +25,64 @@ typedef struct {
 #define INSIDE(b, l) ((b)->off[l] <= CF_FACE) /* false for NaN */
 #endif
 
+/* ---- vectors: what GCC spells badly by itself, with the same results ------------------------------------------------ */
+
+#if defined(__AVX2__) && !defined(__clang__)
+INLINE d4 FN(widen)(f4 v) { return __builtin_ia32_cvtps2pd256(v); }
+INLINE f4 FN(narrow)(d4 v) { return __builtin_ia32_cvtpd2ps256(v); }
+INLINE i4 FN(whole)(d4 v) { return (i4)__builtin_ia32_cvttpd2dq256(v); }
+INLINE d4 FN(lesser)(d4 a, d4 b) { return __builtin_ia32_minpd256(a, b); }
+INLINE d4 FN(greater)(d4 a, d4 b) { return __builtin_ia32_maxpd256(a, b); }
+INLINE f8 FN(lesser8)(f8 a, f8 b) { return __builtin_ia32_minps256(a, b); }
+#else
+INLINE d4 FN(widen)(f4 v) { return __builtin_convertvector(v, d4); }
+INLINE f4 FN(narrow)(d4 v) { return __builtin_convertvector(v, f4); }
+INLINE i4 FN(whole)(d4 v) { return __builtin_convertvector(v, i4); }
+INLINE d4 FN(lesser)(d4 a, d4 b) {
+    const l4 is = a < b;
+    return (d4)(((l4)a & is) | ((l4)b & ~is));
+}
+INLINE d4 FN(greater)(d4 a, d4 b) {
+    const l4 is = a > b;
+    return (d4)(((l4)a & is) | ((l4)b & ~is));
+}
+INLINE f8 FN(lesser8)(f8 a, f8 b) {
+    const i8 is = a < b;
+    return (f8)(((i8)a & is) | ((i8)b & ~is));
+}
+#endif
+#define D4(p) (*(const d4 *)(p))
+#define F4(p) (*(const f4 *)(p))
+#define F8(p) (*(const f8 *)(p))
+
 /* ---- cells ------------------------------------------------------------------------------------------------------ */
 
-/* One axis of a batch: fractional node coordinate -> cell and fraction; the upper face belongs to the last cell. */
-INLINE void FN(axis)(double *restrict at, ptrdiff_t nodes, float *restrict fraction, double *restrict off) {
-    const double top = (double)(nodes - 1), last = (double)(nodes - 2);
-    for (int l = 0; l < BATCH; l++) {
-        double f = at[l];
-        f = f > 0.0 ? f : 0.0;
-        f = f < top ? f : top;
-        const double beyond = at[l] - f;
-        double whole = (double)(int32_t)f;
-        whole = whole < last ? whole : last;
-        off[l] += beyond < 0.0 ? -beyond : beyond;
-        fraction[l] = (float)(f - whole);
-        at[l] = whole;
-    }
+/* One axis of four positions: fractional node coordinate -> cell and fraction; the upper face belongs to the last cell. */
+INLINE d4 FN(cell)(d4 at, double last, float *fraction) {
+    const d4 zero = {0.0, 0.0, 0.0, 0.0};
+    const d4 whole = FN(lesser)(__builtin_convertvector(FN(whole)(at), d4), zero + last);
+    *(f4 *)fraction = FN(narrow)(at - whole);
+    return whole;
 }
 
-/* Cells of fractional node coordinates at[3][BATCH], which are used up. */
+/* The same where positions may lie outside: those are moved to the nearest face, and `off` says how far they were. */
+INLINE d4 FN(any_cell)(d4 at, double last, float *fraction, d4 *off) {
+    const d4 zero = {0.0, 0.0, 0.0, 0.0};
+    const d4 in = FN(lesser)(FN(greater)(at, zero), zero + (last + 1.0)), beyond = at - in;
+    *off += FN(greater)(beyond, -beyond);
+    return FN(cell)(in, last, fraction);
+}
+
 INLINE void FN(cells)(const cf_lattice *g, double at[3][BATCH], batch *restrict b) {
     const double ny = (double)g->ny, nz = (double)g->nz;
-    for (int l = 0; l < BATCH; l++)
-        b->off[l] = 0.0;
-    FN(axis)(at[0], g->nx, b->fx, b->off);
-    FN(axis)(at[1], g->ny, b->fy, b->off);
-    FN(axis)(at[2], g->nz, b->fz, b->off);
-    for (int l = 0; l < BATCH; l++) /* whole numbers below 2^31: exact */
-        b->node[l] = (int32_t)((at[0][l] * ny + at[1][l]) * nz + at[2][l]);
+    for (int l = 0; l < BATCH; l += 4) {
+        d4 off = {0.0, 0.0, 0.0, 0.0};
+        const d4 x = FN(any_cell)(D4(at[0] + l), (double)g->nx - 2.0, b->fx + l, &off);
+        const d4 y = FN(any_cell)(D4(at[1] + l), ny - 2.0, b->fy + l, &off);
+        const d4 z = FN(any_cell)(D4(at[2] + l), nz - 2.0, b->fz + l, &off);
+        *(d4 *)(b->off + l) = off;
+        *(i4 *)(b->node + l) = FN(whole)((x * ny + y) * nz + z); /* whole numbers below 2^31: exact */
+    }
 }
 
 /* The eight corners of a cell are four runs of two nodes each; ask for those of every `step`-th sample. */
@@ -201,26 +232,17 @@ STEP void FN(cells_at)(const cf_lattice *g, const double *n, const double *restr
 
 /* Cells of BATCH samples at (first + l) dr. Those that count are known to be inside, the others are not looked at. */
 STEP void FN(sight_cells)(const cf_lattice *g, const double *n, double dr, ptrdiff_t first, batch *restrict b) {
-    double node[BATCH];
-    const int32_t from = (int32_t)first;
-    const ptrdiff_t nodes[3] = {g->nx, g->ny, g->nz};
-    float *const fraction[3] = {b->fx, b->fy, b->fz};
-    for (int l = 0; l < BATCH; l++)
-        node[l] = 0.0;
-    for (int a = 0; a < 3; a++) {
-        const double start = -g->origin[a] * g->inverse[a], slope = n[a] * g->inverse[a] * dr;
-        const double many = (double)nodes[a], last = many - 2.0;
-        float *restrict f = fraction[a];
-        for (int32_t l = 0; l < BATCH; l++) {
-            const double at = start + (double)(from + l) * slope;
-            double whole = (double)(int32_t)at;
-            whole = whole < last ? whole : last;
-            f[l] = (float)(at - whole);
-            node[l] = node[l] * many + whole;
-        }
+    const double ox = -g->origin[0] * g->inverse[0], oy = -g->origin[1] * g->inverse[1], oz = -g->origin[2] * g->inverse[2];
+    const double sx = n[0] * g->inverse[0] * dr, sy = n[1] * g->inverse[1] * dr, sz = n[2] * g->inverse[2] * dr;
+    const double lx = (double)g->nx - 2.0, ny = (double)g->ny, nz = (double)g->nz;
+    d4 j = {0.0, 1.0, 2.0, 3.0};
+    j += (double)first;
+    for (int l = 0; l < BATCH; l += 4, j += 4.0) {
+        const d4 x = FN(cell)(ox + j * sx, lx, b->fx + l);
+        const d4 y = FN(cell)(oy + j * sy, ny - 2.0, b->fy + l);
+        const d4 z = FN(cell)(oz + j * sz, nz - 2.0, b->fz + l);
+        *(i4 *)(b->node + l) = FN(whole)((x * ny + y) * nz + z);
     }
-    for (int l = 0; l < BATCH; l++)
-        b->node[l] = (int32_t)node[l];
 }
 
 STEP void FN(put_sight)(const float *restrict values, const batch *b, const double *n, ptrdiff_t count,
@@ -272,13 +294,14 @@ INLINE double FN(radial_of_observer)(const cf_line *L, const double *n, ptrdiff_
 
 /* Vectors of `moments` may overhang the samples looked at: make those weigh nothing. */
 INLINE void FN(overhang)(cf_sight *s, ptrdiff_t values, ptrdiff_t v_rad) {
-    for (ptrdiff_t j = s->lo & ~(ptrdiff_t)3; j < ((s->hi + 3) & ~(ptrdiff_t)3); j++)
-        if (j < s->lo || j >= s->hi) {
-            s->d2[j] = 1e300;
-            s->x[j] = s->sig[j] = 0.0;
-            memset(s->values + j * values, 0, (size_t)values * sizeof(float));
-            memset(s->v_rad + j * v_rad, 0, (size_t)v_rad * sizeof(float));
-        }
+    for (ptrdiff_t j = s->lo & ~(ptrdiff_t)3; j < ((s->hi + 3) & ~(ptrdiff_t)3); j++) {
+        if (j == s->lo)
+            j = s->hi;
+        s->d2[j] = 1e300;
+        s->x[j] = s->sig[j] = 0.0;
+        memset(s->values + j * values, 0, (size_t)values * sizeof(float));
+        memset(s->v_rad + j * v_rad, 0, (size_t)v_rad * sizeof(float));
+    }
 }
 
 STEP void FN(project)(const float *restrict values, const double *n, ptrdiff_t count, float *restrict v_rad) {
@@ -320,28 +343,30 @@ static double FN(deviations_one)(const cf_line *L, cf_sight *s) {
     const double *restrict zb = L->zb;
     const float *restrict v = s->v_rad;
     double *restrict x = s->x, *restrict d2 = s->d2;
-    double least[4] = {1e300, 1e300, 1e300, 1e300};
-    for (ptrdiff_t j = s->lo; j < s->hi; j++)
-        x[j] = CF_C_KMS * (z - zb[j]) - (1.0 + zb[j]) * (double)v[j];
-    if (observer != 0.0) /* predictions are relative to the observer; outside there is no prediction but Hubble's */
-        for (ptrdiff_t j = s->in_lo; j < s->in_hi; j++)
-            x[j] = CF_C_KMS * (z - zb[j]) - (1.0 + zb[j]) * ((double)v[j] - observer);
-    if (L->use_sigma)
-        for (ptrdiff_t j = s->lo; j < s->hi; j++)
-            d2[j] = x[j] * x[j] / (s->s2 + s->sig[j] * s->sig[j]);
-    else
-        for (ptrdiff_t j = s->lo; j < s->hi; j++)
-            d2[j] = x[j] * x[j] * variance;
+    const d4 zero = {0.0, 0.0, 0.0, 0.0};
+    d4 low = zero + 1e300;
     ptrdiff_t j = s->lo;
-    for (; j + 4 <= s->hi; j += 4)
+    for (; j + 4 <= s->hi; j += 4) {
+        const d4 d = CF_C_KMS * (z - D4(zb + j)) - (1.0 + D4(zb + j)) * FN(widen)(F4(v + j)), sq = d * d * variance;
+        *(d4 *)(x + j) = d;
+        *(d4 *)(d2 + j) = sq;
+        low = FN(lesser)(sq, low);
+    }
+    double least = 1e300;
+    if (observer == 0.0 && !L->use_sigma)
         for (int l = 0; l < 4; l++)
-            least[l] = d2[j + l] < least[l] ? d2[j + l] : least[l];
-    for (; j < s->hi; j++)
-        least[0] = d2[j] < least[0] ? d2[j] : least[0];
-    for (int l = 1; l < 4; l++)
-        least[0] = least[l] < least[0] ? least[l] : least[0];
+            least = low[l] < least ? low[l] : least;
+    else
+        j = s->lo; /* again, one by one */
+    for (; j < s->hi; j++) {
+        /* predictions are relative to the observer; outside there is no prediction but Hubble's */
+        const double u = (double)v[j] - (j >= s->in_lo && j < s->in_hi ? observer : 0.0);
+        x[j] = CF_C_KMS * (z - zb[j]) - (1.0 + zb[j]) * u;
+        d2[j] = x[j] * x[j] * (L->use_sigma ? 1.0 / (s->s2 + s->sig[j] * s->sig[j]) : variance);
+        least = d2[j] < least ? d2[j] : least;
+    }
     FN(overhang)(s, 4, 1);
-    return least[0];
+    return least;
 }
 
 /* ---- posteriors: moments ---------------------------------------------------------------------------------------- */
@@ -405,7 +430,7 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
         *(d4 *)(to + j) = p;
         const d4 q = p * *(const d4 *)(L->trap + j), pe = p * *(const d4 *)(L->inv_e + j);
         const d4 z = *(const d4 *)(zb + j), mu = *(const d4 *)(mb + j);
-        const d4 qr = q * r, qz = q * z, qm = q * mu, v = __builtin_convertvector(*(const f4 *)(s->v_rad + j), d4);
+        const d4 qr = q * r, qz = q * z, qm = q * mu, v = FN(widen)(F4(s->v_rad + j));
         area += q;
         r1 += qr;
         r2 += qr * r;
@@ -420,10 +445,10 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
         etop = (d4)(((l4)pe & ehigher) | ((l4)etop & ~ehigher));
         eat = (here & ehigher) | (eat & ~ehigher);
         const float *values = s->values + 4 * j;
-        v0 += q[0] * __builtin_convertvector(*(const f4 *)values, d4);
-        v1 += q[1] * __builtin_convertvector(*(const f4 *)(values + 4), d4);
-        v2 += q[2] * __builtin_convertvector(*(const f4 *)(values + 8), d4);
-        v3 += q[3] * __builtin_convertvector(*(const f4 *)(values + 12), d4);
+        v0 += q[0] * FN(widen)(F4(values));
+        v1 += q[1] * FN(widen)(F4(values + 4));
+        v2 += q[2] * FN(widen)(F4(values + 8));
+        v3 += q[3] * FN(widen)(F4(values + 12));
         r += four;
     }
     const d4 v = (v0 + v1) + (v2 + v3);
@@ -438,8 +463,6 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
 }
 
 /* ---- posteriors of an ensemble: the realisations of a sample are one row, eight at a time ------------------------- */
-
-#define F8(p) (*(const f8 *)(p))
 
 /* exp(x) for x <= 0, float32; below -60 nothing, so that no product becomes denormal. */
 INLINE f8 FN(exp8)(f8 x) {
@@ -511,8 +534,7 @@ STEP double FN(compare)(const cf_line *L, cf_sight *s, ptrdiff_t j, const float 
         rows[m] = radial + m * pad;
     for (ptrdiff_t k = 0; k < pad; k += 8) {
         const f8 u = w ? FN(weighted)(w, rows, k) : zero, x = rest1 - stretch1 * u, d = x * x * variance1;
-        const i8 less = d < least;
-        least = (f8)(((i8)d & less) | ((i8)least & ~less));
+        least = FN(lesser8)(d, least);
         sum += u * F8(live + k);
         *(f8 *)(v + k) = u;
     }

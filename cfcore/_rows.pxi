@@ -83,8 +83,8 @@ cdef inline double dot3(const double* a, const double* b) noexcept nogil:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-cdef void fill(double* values, int begin, int end) noexcept nogil:
-    cdef int i
+cdef void fill(double* values, Py_ssize_t begin, Py_ssize_t end) noexcept nogil:
+    cdef Py_ssize_t i
     for i in range(begin, end):
         values[i] = NAN
 
@@ -103,13 +103,12 @@ cdef void answer(const cf_line* line, const ask* a, const cf_level* level, cf_si
     status[0], flags[0], n_roots[0] = OK, 0, 0
     for i in range(max_roots * N_ROOT):
         roots[i] = NAN
-    if pdf != NULL:
-        for i in range(line.m):
-            pdf[i] = NAN
     for i in range(4):
         if not (a.limits[i][0] <= given[i] <= a.limits[i][1]):
             status[0] = FIRST_OUT_OF_RANGE + <int>i if given[i] - given[i] == 0.0 else NOT_FINITE
             fill(v, 0, N_VALUES)
+            if pdf != NULL:
+                fill(pdf, 0, line.m)
             return
     direction(lon, lat, n)
     turn(a.to_field, n, s.n)
@@ -132,8 +131,7 @@ cdef void answer(const cf_line* line, const ask* a, const cf_level* level, cf_si
         for i in range(max_roots * N_ROOT):
             roots[i] = NAN
         if pdf != NULL:
-            for i in range(line.m):
-                pdf[i] = NAN
+            fill(pdf, 0, line.m)
         return
     # in the order of `distances.FLAGS`
     if v[COMOVING + 5] < a.nearby:
