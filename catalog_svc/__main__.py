@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from cfcore.errors import BadParameter, CosmicFlowsError
+from cfcore.settings import LOG_FORMAT
 
 from .app import LOG, build_app, build_runner
 from .build import ensure
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--parent-fd", type=int, metavar="N",
                         help="read end of a pipe held by the parent: the service ends when it closes")
     options = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
     # aiohttp logs a traceback for every malformed request line; failures of ours are logged by `app`.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     started = time.monotonic()
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             store.close()
     except CosmicFlowsError as error:
-        LOG.error("%s", error.message)
+        print(f"cosmicflows catalog: {error.message}", file=sys.stderr)
         return 2
     return 0
 

@@ -174,7 +174,7 @@ def _velocity(args: argparse.Namespace) -> int:
     field = open_field(args.field, args.data)
     opt = FlowOptions(frame=args.frame, H0=args.H0)
     v = distances.velocities(field, args.lon, args.lat, args.distance, options=opt)
-    if v.status[0]:
+    if distances.STATUS[v.status[0]] not in ("ok", "outside_field"):
         print(f"cosmicflows: {distances.STATUS[v.status[0]]}", file=sys.stderr)
         return EXIT_USAGE
     row = {name: _finite(v.column(name)[0]) for name in distances.VELOCITY_VALUES}

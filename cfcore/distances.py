@@ -355,6 +355,7 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
     columns["cz_hubble"] = C_KMS * zbar
     values = np.stack([columns[name] for name in VELOCITY_VALUES], axis=1)
     values[bad] = np.nan
+    status[~bad & ~s.inside] = STATUS.index("outside_field")
     return Velocities(values, s.inside & ~bad, status, field, opt)
 
 

@@ -103,6 +103,11 @@ class InternalError(CosmicFlowsError):
     default_code = "internal"
 
 
+def shown(number: float) -> str:
+    """Return a number as a message names it: every digit that tells it from its neighbours, and no ``.0``."""
+    return repr(float(number)).removesuffix(".0")
+
+
 _BY_KIND: dict[str, type[CosmicFlowsError]] = {
     "usage": UsageError, "transient": TransientError, "timeout": DeadlineExceeded, "fatal": InternalError}
 

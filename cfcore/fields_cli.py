@@ -16,7 +16,7 @@ from .frames import SKY_FRAMES
 from .intake import identify, take_in
 from .products import EMBEDDED, PRODUCTS, product
 from .registry import Registry, how_to_get, lock
-from .settings import load
+from .settings import data_option, load
 from .verify import Report, verify
 
 _REFUSED, _TRANSIENT = 2, 3
@@ -91,7 +91,7 @@ def run_list(args: argparse.Namespace) -> int:
     print("others:")
     for p in PRODUCTS.values():
         if p.files and p.id not in here:
-            print(f"  {p.id:14} {p.title}; {how_to_get(p)}")
+            print(f"  {p.id:14} {p.title}; {how_to_get(p, data_option(registry.data))}")
     return 0
 
 

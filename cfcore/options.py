@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import frames
 from .cosmology import H0_DEFAULT, OM_DEFAULT
-from .errors import BadParameter
+from .errors import BadParameter, shown
 
 PRIORS: tuple[str, ...] = ("volume", "density", "flat")
 OBSERVERS: tuple[str, ...] = ("cmb", "ls")
@@ -34,7 +34,7 @@ def check_limit(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise BadParameter(f"{name} = {value!r:.80} is not a finite number", code="not_a_number", where=name)
     if not least <= value <= greatest:
-        raise BadParameter(f"{name} = {value:g} lies outside {least:g} ... {greatest:g} {unit}".rstrip(),
+        raise BadParameter(f"{name} = {shown(value)} lies outside {least:g} ... {greatest:g} {unit}".rstrip(),
                            code="out_of_range", where=name)
     return float(value)
 

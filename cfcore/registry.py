@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from .fieldfile import current_folder, open_folder, publish
 from .intake import take_in
 from .manifest import Manifest
 from .products import ALIASES, EMBEDDED, PRODUCTS, Product
-from .settings import default_data
+from .settings import data_option, default_data
 from .sources import describe
 
 if TYPE_CHECKING:
     from .field import FlowField
 
+log = logging.getLogger("cosmicflows.fields")
 DEFAULT, ADOPTED = "ongc-linear", "cf3-57runs"
 _ALIASES = ALIASES | {"ongc": "ongc-linear", "default": "ongc-linear", "mould": "mould2000", "ned": "mould2000"}
 _CURRENT, _SIDECAR = "current.json", "adopted.json"
@@ -90,12 +92,14 @@ class Registry:
             key = _ALIASES.get(key, key)
         if key in installed or key in EMBEDDED:
             return key
+        data = data_option(self.data)
         if key in PRODUCTS and PRODUCTS[key].files:
-            raise UnknownName(f"field {key} is not installed here; {how_to_get(PRODUCTS[key])}", where="field",
+            raise UnknownName(f"field {key} is not installed here; {how_to_get(PRODUCTS[key], data)}", where="field",
                               code="field_not_installed", extra={"installed": installed})
         known = sorted({*installed, *EMBEDDED})
         raise UnknownName(f"field {name!r:.80} is not known; here are {', '.join(known)}; others come with "
-                          "cosmicflows fields add PATH", where="field", code="unknown_field", extra={"known": known})
+                          f"cosmicflows fields add PATH{data}", where="field", code="unknown_field",
+                          extra={"known": known})
 
     def default(self, explicit: str | None = None) -> str:
         """Return the id of the field to use: the one asked for, else the 57Runs of DATA, else the embedded one.
@@ -152,7 +156,8 @@ class Registry:
         Returns
         -------
         Path or None
-            The folder; None when the files are not there. Files of the same size and time are not read again.
+            The folder; None when the velocities are not there. The density may be missing, as in the product's
+            record. Files of the same size and time are not read again.
 
         Raises
         ------
@@ -160,8 +165,12 @@ class Registry:
             When the files are not a field; the message names the reason.
         """
         record = PRODUCTS[ADOPTED]
-        files = {f.role: self.data / f.name for f in record.files}
-        if not all(p.is_file() for p in files.values()):
+        files = {f.role: path for f in record.files if (path := self.data / f.name).is_file()}
+        if any(f.required and f.role not in files for f in record.files):
+            if files and ADOPTED not in self._ensured:
+                self._ensured.add(ADOPTED)
+                log.warning("%s in %s is not used: %s is missing", ", ".join(p.name for p in files.values()), self.data,
+                            ", ".join(f.name for f in record.files if f.required and f.role not in files))
             return None
         home = self.root / ADOPTED
         if known := _adopted(home, _stamp(files)):
@@ -173,19 +182,27 @@ class Registry:
             if known := _adopted(home, stamp):
                 return known
             # A convention the user stated for these very files with `fields add` stands; ours is only assumed.
-            folder = _made_from(home, files) or take_in(self.root, record, files)[0]
+            folder = _made_from(home, files)
+            if folder is None:
+                folder, report = take_in(self.root, record, files)
+                skipped = [c.detail for c in report.checks if c.passed is None and c.detail.startswith("skipped")]
+                for note in (*open_folder(folder)[0].notes, *skipped):
+                    log.warning("%s, made from %s: %s", ADOPTED, ", ".join(p.name for p in files.values()), note)
             temporary = home / f".tmp-{_SIDECAR}"
             temporary.write_text(json.dumps(stamp), encoding="utf-8")
             os.replace(temporary, home / _SIDECAR)
         return folder
 
 
-def how_to_get(record: Product) -> str:
-    """Return the exact command that installs a product, and where its files are when we may not fetch them."""
+def how_to_get(record: Product, data: str = "") -> str:
+    """Return the exact command that installs a product, and where its files are when we may not fetch them.
+
+    `data` is the command's last word, such as ``" --data flow_data"``; see `settings.data_option`.
+    """
     if record.fetchable:
-        return f"get it with: cosmicflows fields fetch {record.id}"
+        return f"get it with: cosmicflows fields fetch {record.id}{data}"
     names = ", ".join(f.name for f in record.files)
-    return f"get {names} from {record.home}, then: cosmicflows fields add PATH --product {record.id}"
+    return f"get {names} from {record.home}, then: cosmicflows fields add PATH --product {record.id}{data}"
 
 
 @contextlib.contextmanager
@@ -221,10 +238,10 @@ def _adopted(home: Path, stamp: dict[str, list[int]]) -> Path | None:
 
 
 def _made_from(home: Path, files: dict[str, Path]) -> Path | None:
-    """Return the current folder when it was made from exactly these files, however it was told to read them."""
+    """Return the current folder when it was made from these files (and others), however it was told to read them."""
     with contextlib.suppress(UnknownName, FieldRefused):
         folder = current_folder(home)
-        if {s.sha256 for s in open_folder(folder)[0].sources} == {describe(p).sha256 for p in files.values()}:
+        if {s.sha256 for s in open_folder(folder)[0].sources} >= {describe(p).sha256 for p in files.values()}:
             return folder
     return None
 

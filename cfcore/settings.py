@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +15,19 @@ from .errors import BadParameter
 # Variables with the prefix that are not settings of a service: build and test switches, and the download mirror.
 _OTHER_VARIABLES = {"CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_SHARED"}
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+"""How the services write their logs; those of `serve` come out as one."""
+
 
 def default_data() -> Path:
     """Return where fields and catalogues live when nothing else is said: the user's data home."""
     home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return Path(home) / "cosmicflows"
+
+
+def data_option(data: Path) -> str:
+    """Return what a command needs to work on a data directory, `` --data DIR``; empty for the default one."""
+    return "" if data == default_data() else f" --data {shlex.quote(str(data))}"
 
 
 @dataclass(frozen=True)

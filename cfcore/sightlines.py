@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from . import distances, frames
 from .cosmology import C_KMS, background
-from .errors import BadParameter
+from .errors import BadParameter, shown
 from .field import FlowField
 from .options import FlowOptions, check_limit
 
@@ -54,11 +54,11 @@ def distance_table(field: FlowField, lon: float, lat: float, *, n: int = 401, rm
         raise BadParameter(f"n = {n} lies outside 2 ... {N_MAX}", code="out_of_range", where="n")
     end = field.r_max_hmpc if rmax is None else check_limit("rmax", rmax)
     place = distances.STATUS[distances.velocities(field, lon, lat, 0.0, options=opt).status[0]]
-    if place != "ok":
+    if place not in ("ok", "outside_field"):  # the observer may stand outside the lattice
         raise BadParameter(f"lon = {lon}, lat = {lat}: {place}", code=place, where="lat" if "lat" in place else "lon")
     if end > field.r_max_hmpc:
-        raise BadParameter(f"rmax = {end:g} h^-1 Mpc lies beyond field {field.manifest.id} "
-                           f"(limit {field.r_max_hmpc:g})", code="out_of_range", where="rmax")
+        raise BadParameter(f"rmax = {shown(end)} h^-1 Mpc lies beyond field {field.manifest.id} "
+                           f"(limit {shown(field.r_max_hmpc)})", code="out_of_range", where="rmax")
     r = np.linspace(0.0, end, n)
     line = field.along(lon, lat, r, frame=opt.frame)
     inside = line.inside[0]

@@ -10,6 +10,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from cfcore.errors import CosmicFlowsError
+from cfcore.settings import LOG_FORMAT
 from flow_worker.loop import run
 
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--field", default="", metavar="ID", help="default field")
     parser.add_argument("--parent-fd", type=int, metavar="N", help="read end of a pipe; exit when it closes")
     asked = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
     from flow_worker.compute import Computer  # loads the kernels: --help and wrong options need not wait for them
     try:
         run(asked.connect, Computer(data=asked.data, default_field=asked.field), parent_fd=asked.parent_fd,

@@ -35,6 +35,7 @@ class Computer:
         self._registry = Registry(data)
         self._default = default_field or None
         self._registry.folder(self._default)
+        self._chosen = self._registry.default(self._default)
         for key in EMBEDDED:
             self._registry.ensure(key)
         self._open: dict[tuple[str, str], FlowField] = {}
@@ -43,7 +44,11 @@ class Computer:
     def fields(self) -> list[dict[str, object]]:
         """Return what this worker can serve, as HELLO advertises it."""
         self._seen = self._registry.snapshot()
-        default = self._registry.default(self._default)
+        try:
+            self._chosen = self._registry.default(self._default)
+        except CosmicFlowsError as exc:
+            # at the start this ends the worker; one that serves goes on with what it has
+            log.error("the default field stays %s: %s", self._chosen, exc.message)
         records: list[dict[str, object]] = []
         for entry in self._registry.list():
             try:
@@ -54,7 +59,7 @@ class Computer:
             m = field.manifest
             self._open[m.id, m.sha256] = field
             records.append({
-                "id": m.id, "sha": m.sha256, "version": f"{m.version}-{m.sha256[:8]}", "default": m.id == default,
+                "id": m.id, "sha": m.sha256, "version": f"{m.version}-{m.sha256[:8]}", "default": m.id == self._chosen,
                 "aliases": list(entry.aliases),
                 "title": m.title, "citation": m.citation, "licence": m.licence, "sky_frame": m.sky_frame,
                 "shape": list(m.shape), "spacing_hmpc": list(m.spacing_hmpc), "realisations": m.realisations,

@@ -148,7 +148,7 @@ class Worker:
         self._session = Session()
         self._held: dict[int, wire.Job] = {}
         self._outbox: dict[int, Sent] = {}
-        self._is_draining = False
+        self._is_draining = self._is_alone = False
         self._hello_due: float = 0.0
         self._heard = self._next_beat = time.monotonic()
         self._seq = 0
@@ -223,7 +223,7 @@ class Worker:
         old = self._session
         new = Session(welcome.gid, self._endpoint(welcome.lane), self._endpoint(welcome.results),
                       welcome.hb_ms / 1000, welcome.ttl_ms / 1000, welcome.credit)
-        self._session, self._hello_due = new, float("inf")
+        self._session, self._hello_due, self._is_alone = new, float("inf"), False
         if (new.gid, new.lane) == (old.gid, old.lane):
             return
         # The gateway had given us up (or is another one): others run our jobs by now. Keep the one that is running, and
@@ -285,7 +285,10 @@ class Worker:
                 continue
             self._send_result(sent, now)
         if now - self._heard > self._session.ttl_s:
-            log.warning("the gateway at %s is silent; connecting again", self._control_end)
+            if not self._is_alone:
+                self._is_alone = True
+                log.warning("the gateway at %s is silent; waiting for it" if self._session.gid else
+                            "no gateway at %s yet; waiting for it", self._control_end)
             self._heard = now
             _reconnect(self._control, self._control_end, self._control_end)
             self._hello_due = min(self._hello_due, now)

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 import cfcore
 from cfcore import distances, frames
-from cfcore.errors import BadParameter
+from cfcore.errors import BadParameter, shown
 from cfcore.options import FLOW_TYPES, FlowOptions
 
 F64 = NDArray[np.float64]
-_MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+# format -> its media type and other names of it; a browser, which asks for HTML, gets JSON
+_MEDIA = {"json": ("application/json", "text/html"),
+          "msgpack": ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack"),
+          "csv": ("text/csv",), "votable": ("application/x-votable+xml",)}
 
 
 def position(lon: float, lat: float, frame: str) -> dict[str, dict[str, float]]:
@@ -98,10 +101,15 @@ def many_objects(flow: str, columns: dict[str, NDArray[Any]], shared: dict[str, 
 
 def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> dict[str, Any]:
     """Return one row's fault in words: row, column, value, limit and way out."""
+    if status == "outside_field" and "distance" in sent:
+        value = float(sent["distance"][row])
+        return {"row": row, "column": "distance", "value": value, "code": status, "detail":
+                f"distance[{row}] = {shown(value)} Mpc lies outside the lattice of this field; ask for another field=, a "
+                "smaller distance, or drop the row"}
     if status == "outside_field":
         value = float(sent["cz"][row])
         return {"row": row, "column": "cz", "value": value, "code": status, "detail":
-                f"cz[{row}] = {value:g} km/s lies beyond the line of sight of this field; ask for another field=, a "
+                f"cz[{row}] = {shown(value)} km/s lies beyond the line of sight of this field; ask for another field=, a "
                 "larger rmax=, or drop the row"}
     names = {"lon": pair[0], "lat": pair[1]}
     if status == "not_finite":
@@ -112,7 +120,7 @@ def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str]
     column = status.removesuffix("_out_of_range")
     name, value = names.get(column, column), float(sent[column][row])
     least, greatest, unit = distances.ROW_LIMITS[column]
-    detail = f"{name}[{row}] = {value:g} lies outside {least:g} ... {greatest:g} {unit}"
+    detail = f"{name}[{row}] = {shown(value)} lies outside {least:g} ... {greatest:g} {unit}"
     if column == "lat" and abs(float(sent["lon"][row])) <= 90.0:
         detail += f"; perhaps {names['lon']} and {names['lat']} are swapped"
     return {"row": row, "column": name, "value": value, "code": status, "detail": detail}
@@ -127,33 +135,63 @@ def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, s
     raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=status, where=str(fault["column"]))
 
 
+def explain_status(data: dict[str, Any], sent: dict[str, F64], pair: tuple[str, str]) -> None:
+    """Add to the answer for a single object why it is empty."""
+    if data["status"] != "ok":
+        data["detail"] = row_fault(0, data["status"], sent, pair)["detail"].replace("[0]", "")
+
+
 def velocity_answer(columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """Return the flow at one point of known distance; outside the field the flow is null and inside is false."""
     v = dict(zip(distances.VELOCITY_VALUES, columns["values"][0].tolist()))
     return {"xyz_hmpc": [v["sgx"], v["sgy"], v["sgz"]], "inside": bool(columns["codes"][0, 1]),
             "v_pec": {a: v[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")}, "v_rad": v["v_rad"], "delta": v["delta"],
             "sigma": v["sigma"], "cz_hubble": v["cz_hubble"], "cz": {f: v[f"cz.{f}"] for f in frames.REPORTED_FRAMES},
-            "status": "ok"}
+            "status": distances.STATUS[int(columns["codes"][0, 0])]}
 
 
 # ---- encodings ---------------------------------------------------------------------------------------------------
 
 def wanted(request: web.Request, asked: str | None, offered: tuple[str, ...] = ("json", "msgpack")) -> str:
-    """Return the format of an answer: the `format` parameter, else the Accept header, else JSON."""
+    """Return the format of an answer: the `format` parameter, else the one the Accept header likes best, else JSON.
+
+    Raises
+    ------
+    BadParameter
+        Code ``not_acceptable``, when the header leaves none.
+    """
     if asked:
         return asked
-    accept = request.headers.get("Accept", "")
-    for kind in accept.lower().split(","):
-        media = kind.partition(";")[0].strip()
-        if media in _MSGPACK:
-            return "msgpack"
-        if media == "text/csv" and "csv" in offered:
-            return "csv"
-        if media == "application/x-votable+xml" and "votable" in offered:
-            return "votable"
-        if media in ("application/json", "*/*", "application/*", "text/html"):
-            return "json"
-    return "json"
+    ranges = _accepted(",".join(request.headers.getall("Accept", ())))
+    likings = {fmt: _liking(_MEDIA[fmt], ranges) for fmt in offered}
+    best = max(offered, key=lambda fmt: likings[fmt])
+    if likings[best][0] <= 0.0:
+        raise BadParameter("the header Accept leaves none of the formats of this answer; accept one of "
+                           + ", ".join(_MEDIA[fmt][0] for fmt in offered), code="not_acceptable", where="Accept")
+    return best
+
+
+def _accepted(header: str) -> dict[str, tuple[float, int]]:
+    """Return for each media range of an Accept header its weight q and minus its place (RFC 9110, section 12.5.1)."""
+    ranges: dict[str, tuple[float, int]] = {}
+    for place, entry in enumerate(filter(None, map(str.strip, header.lower().split(",")))):
+        media, *rest = (part.strip() for part in entry.split(";"))
+        weights = [part[2:].strip() for part in rest if part.startswith("q=")]
+        try:
+            q = min(max(float(weights[0]), 0.0), 1.0) if weights else 1.0
+        except ValueError:
+            q = 1.0
+        ranges.setdefault(media, (q, -place))
+    if not any(q > 0.0 for q, _ in ranges.values()):
+        # it only says what it does not want: everything else will do
+        ranges.setdefault("*/*", (1.0, -len(ranges)))
+    return ranges
+
+
+def _liking(media: tuple[str, ...], ranges: dict[str, tuple[float, int]]) -> tuple[float, int]:
+    """Return how much a format is liked: by the narrowest range that holds its media type, or by another name of it."""
+    narrowest = [ranges[r] for r in (media[0], media[0].partition("/")[0] + "/*", "*/*") if r in ranges][:1]
+    return max(narrowest + [ranges[r] for r in media[1:] if r in ranges], default=(0.0, 0))
 
 
 def respond(data: dict[str, Any], fmt: str) -> web.Response:

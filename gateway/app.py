@@ -17,6 +17,7 @@ from .keys import CATALOG, DISPATCHER, OPENAPI, SETTINGS
 BODY_MAX = 64 * 2**20
 # A name of a mebibyte is to be refused in our words (bad_name), not cut off as a bad request line by the HTTP parser.
 LINE_MAX = 2 * 2**20
+DRAIN_S = 1.0
 
 
 def build_app(settings: Settings) -> web.Application:
@@ -28,6 +29,7 @@ def build_app(settings: Settings) -> web.Application:
     app[OPENAPI] = orjson.dumps(openapi.document(routes.ROUTES, routes.PREFIXES))
     routes.register(app)
     app.cleanup_ctx.append(_connections)
+    app.on_shutdown.append(_drain)
     return app
 
 
@@ -37,3 +39,8 @@ async def _connections(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[DISPATCHER].close()
     await app[CATALOG].close()
+
+
+async def _drain(app: web.Application) -> None:
+    # nobody new can come in by now; those who wait get their answer, or a 503 that says why
+    await app[DISPATCHER].drain(DRAIN_S)

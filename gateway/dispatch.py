@@ -74,7 +74,7 @@ class Dispatcher:
         self._waiting: dict[FieldKey, Waiting] = {}
         self._served = Served(bus, worker_grace_s)
         self._acks: dict[bytes, list[int]] = {}
-        self._is_pump_due = self._is_closed = False
+        self._is_pump_due = self._is_draining = self._is_closed = False
         self._seq = count(1)
         self._next_ping = 0.0
         self._ticker: asyncio.TimerHandle | None = None
@@ -85,11 +85,18 @@ class Dispatcher:
         self._lanes.open()
         self._tick()
 
-    async def close(self) -> None:
-        """End: everything outstanding fails as "draining", the bus is released."""
-        self._is_closed = True
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new; what has not ended within the grace time fails as "draining"."""
+        self._is_draining = True
+        if self._requests:
+            await asyncio.wait([request.future for request in self._requests], timeout=grace_s)
         for request in list(self._requests):
             request.fail(_draining())
+
+    async def close(self) -> None:
+        """End: everything outstanding fails as "draining", the bus is released."""
+        await self.drain(0.0)
+        self._is_closed = True
         if self._ticker:
             self._ticker.cancel()
             self._send_acks()
@@ -127,7 +134,7 @@ class Dispatcher:
         request = Request(kind, field, options, columns, _row_count(columns), now + budget_s,
                           asyncio.get_running_loop().create_future(), is_alone)
         group, nbytes = request.group(), request.nbytes
-        if self._is_closed:
+        if self._is_draining:
             raise _draining()
         refusal = self._served.refusal(field, self._workers(), now)
         if refusal:
@@ -155,6 +162,10 @@ class Dispatcher:
         error = self._served.refusal(None, self._workers(), time.monotonic())
         if error:
             raise error
+
+    def explain(self, why: str) -> None:
+        """Say from now on, to those who find no worker, why none runs."""
+        self._served.explain(why)
 
     def fields(self) -> dict[str, dict[str, Any]]:
         """Return the newest record of each field that a worker has, or had within the grace time."""

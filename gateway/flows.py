@@ -15,6 +15,7 @@ from cfcore.registry import how_to_get
 
 from .dispatch import Answer, Dispatcher
 from .keys import DISPATCHER
+from .served import WITH_DATA
 
 GRID_VALUES_MAX = 2_000_000
 
@@ -43,7 +44,8 @@ def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
             return here
     product = PRODUCTS.get(ALIASES.get(name, name))
     if product is not None and product.files:
-        raise UnknownName(f"field {product.id} is not installed on this server; {how_to_get(product)}", where="field",
+        raise UnknownName(f"field {product.id} is not installed on this server; {how_to_get(product, ' --data DATA')} "
+                          f"{WITH_DATA}", where="field",
                           code="field_not_installed", extra={"known": sorted(fields)})
     raise UnknownName(f"field {asked!r:.80} is not known; here are {', '.join(sorted(fields))}", where="field",
                       code="unknown_field", extra={"known": sorted(fields)})

@@ -10,7 +10,7 @@ from aiohttp import web
 from cfcore import frames
 from cfcore.cosmology import C_KMS
 from cfcore.distances import ROW_LIMITS
-from cfcore.errors import BadParameter
+from cfcore.errors import BadParameter, shown
 from cfcore.options import FlowOptions
 from cfcore.sightlines import COLUMNS
 
@@ -64,6 +64,7 @@ async def get_flow_by_position(request: web.Request) -> web.Response:
         answer = await ask(request, "velocity", record, opt, sent)
         answers.refuse_bad_row(answer.columns["codes"], sent, pair)
         data = {**answers.velocity_answer(answer.columns), "distance": q.distance, "unit": "Mpc"}
+        answers.explain_status(data, sent, pair)
     return answers.respond({**head, "position": answers.position(lon, lat, frame), **data,
                             **answers.provenance(record, opt)}, answers.wanted(request, q.format))
 
@@ -121,7 +122,7 @@ async def get_flow(request: web.Request) -> web.Response:
     record = field_record(request.app[DISPATCHER], body.field)
     grid = n <= queries.GRID_ROWS_DEFAULT and grid_fits(record, opt, n) if body.grid is None else body.grid
     if grid and not grid_fits(record, opt, n):
-        raise BadParameter(f"{n} distribution functions with dr = {opt.dr:g} are more than the {GRID_VALUES_MAX} numbers "
+        raise BadParameter(f"{n} distribution functions with dr = {shown(opt.dr)} are more than the {GRID_VALUES_MAX} numbers "
                            "of one answer; leave grid out, ask for fewer objects, or take a larger dr",
                            code="too_many_rows", where="grid", extra={"limit": GRID_VALUES_MAX})
     answer = await ask(request, "posterior", record, opt, sent, is_alone=grid, pdf=flow if grid else None)
@@ -136,8 +137,7 @@ async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOpti
     answer = await ask(request, "posterior", record, opt, sent, is_alone=q.grid, pdf="distance" if q.grid else None)
     answers.refuse_bad_row(answer.columns["codes"], sent, pair)
     data = answers.one_object(answer.columns, opt)
-    if data["status"] != "ok":
-        data["detail"] = answers.row_fault(0, data["status"], sent, pair)["detail"].replace("[0]", "")
+    answers.explain_status(data, sent, pair)
     if q.grid:
         data["grid"] = answers.grid(answer.columns, answer.shared, "distance")
     return data

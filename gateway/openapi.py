@@ -76,11 +76,12 @@ SCHEMAS: dict[str, Any] = {
     "Velocity": {
         "type": "object",
         "required": ["position", "xyz_hmpc", "inside", "v_pec", "v_rad", "delta", "sigma", "cz_hubble", "cz",
-                     *_PROVENANCE],
+                     "status", *_PROVENANCE],
         "properties": {
             "name": {"type": ["string", "null"]}, "position": _ref("Position"),
             "xyz_hmpc": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
-            "inside": {"type": "boolean"}, "v_pec": _V, "v_rad": _num("km/s"), "delta": _num(), "sigma": _num("km/s"),
+            "inside": {"type": "boolean"}, "status": {"type": "string", "enum": ["ok", "outside_field"]}, "v_pec": _V,
+            "v_rad": _num("km/s"), "delta": _num(), "sigma": _num("km/s"),
             "cz_hubble": _num("km/s"), "cz": _CZ, **_PROVENANCE}},
     "DistanceList": {
         "type": "object", "required": ["flow_type", "unit", "n", "columns", "roots", "flags", "status", *_PROVENANCE],

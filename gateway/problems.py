@@ -8,6 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import (
+    BadHttpMethod,
+    ContentEncodingError,
+    InvalidURLError,
+    LineTooLong,
+    PayloadEncodingError,
+)
 
 from cfcore.errors import BadParameter, CosmicFlowsError, DeadlineExceeded, InternalError, TransientError, UnknownName
 
@@ -19,10 +26,12 @@ _STATUS: dict[str, int] = {
     "unknown_name": 404, "not_a_galaxy": 404, "not_found": 404, "unknown_flow_type": 404,
     "unknown_field": 404, "field_not_installed": 404, "method_not_allowed": 405, "not_acceptable": 406,
     "ambiguous_name": 409, "body_too_large": 413, "too_many_rows": 413, "wrong_content_type": 415,
+    "wrong_content_encoding": 415, "expectation_failed": 417, "headers_too_large": 431, "unknown_method": 501,
     "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503}
 _BY_KIND = {"usage": 422, "transient": 503, "timeout": 504, "fatal": 500}
 _TITLES = {400: "Malformed request", 404: "Not found", 405: "Method not allowed", 406: "Not acceptable",
            409: "Ambiguous", 413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
+           417: "Expectation failed", 431: "Headers too large", 501: "Unknown method",
            500: "Internal error", 503: "Unavailable for now", 504: "Out of time"}
 RETRY_AFTER_S = 2
 
@@ -51,7 +60,40 @@ def problem(error: CosmicFlowsError, request_id: str | None = None) -> web.Respo
                         content_type="application/problem+json")
 
 
-def from_http(exc: web.HTTPException, request: web.Request) -> CosmicFlowsError:
+def from_parser(exc: BaseException | None) -> CosmicFlowsError:
+    """Translate what the HTTP parser refuses before there is a request."""
+    text = str(getattr(exc, "message", "")).partition("\n")[0].strip(" :.")[:200]
+    if isinstance(exc, LineTooLong):
+        return BadParameter(f"the address or a header has more than {exc.args[1]} bytes; shorten it",
+                            code="headers_too_large")
+    if text == "Too many headers received":
+        return BadParameter("there are too many headers; leave some out", code="headers_too_large")
+    if isinstance(exc, BadHttpMethod):
+        return BadParameter("the request does not begin with a method this server knows; use GET, HEAD or POST, and "
+                            "http:// in the address", code="unknown_method")
+    if isinstance(exc, ContentEncodingError) and text.startswith("Can not decode"):
+        return wrong_encoding("zstd" if "zstandard" in text else "br")
+    if isinstance(exc, PayloadEncodingError):
+        return unreadable_body()
+    if isinstance(exc, InvalidURLError) or " in url" in text:
+        return BadParameter("the address cannot be read; send every character beyond ASCII percent-encoded, as UTF-8",
+                            code="bad_request")
+    return BadParameter(f"the request is not sound HTTP: {text or 'it cannot be read'}", code="bad_request")
+
+
+def wrong_encoding(encoding: str) -> BadParameter:
+    """Return the refusal of a body that is compressed in a way we do not read."""
+    return BadParameter(f"content encoding {encoding!r:.80} cannot be read; send the body as it is, or with gzip or deflate",
+                        code="wrong_content_encoding", where="Content-Encoding")
+
+
+def unreadable_body() -> BadParameter:
+    """Return the refusal of a body whose bytes break off or cannot be unpacked."""
+    return BadParameter("the body cannot be read: it is not what its Content-Encoding or its length says",
+                        code="bad_request", where="body")
+
+
+def from_http(exc: web.HTTPException, request: web.BaseRequest) -> CosmicFlowsError:
     """Translate what aiohttp itself refuses (unknown path, method, body size) into our errors."""
     if isinstance(exc, web.HTTPRequestEntityTooLarge):
         limit = request.client_max_size
@@ -63,6 +105,8 @@ def from_http(exc: web.HTTPException, request: web.Request) -> CosmicFlowsError:
     if isinstance(exc, web.HTTPNotFound):
         return UnknownName(f"there is nothing at {request.path:.100}; /openapi.json lists every address",
                            code="not_found")
+    if isinstance(exc, web.HTTPExpectationFailed):
+        return BadParameter("the header Expect asks for what is not offered; leave it out", code="expectation_failed")
     if exc.status < 500:
         return BadParameter(exc.reason or "the request cannot be read", code="bad_request")
     return InternalError("the request failed")
@@ -75,7 +119,7 @@ async def middleware(request: web.Request,
     try:
         response = await handler(request)
     except CosmicFlowsError as exc:
-        response = problem(exc) if exc.kind != "fatal" else _unexpected(request, exc)
+        response = problem(exc) if exc.kind != "fatal" else unexpected(request, exc)
     except web.HTTPException as exc:
         if exc.status < 400:
             raise
@@ -85,13 +129,14 @@ async def middleware(request: web.Request,
     except TimeoutError:
         response = problem(DeadlineExceeded("the answer did not come in time; ask for fewer rows at once"))
     except Exception as exc:
-        response = _unexpected(request, exc)
+        response = unexpected(request, exc)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = "default-src 'self'"
     return response
 
 
-def _unexpected(request: web.Request, exc: Exception) -> web.Response:
+def unexpected(request: web.BaseRequest, exc: BaseException | None) -> web.Response:
+    """Log a fault of ours with its traceback, and answer with the number of the line."""
     request_id = secrets.token_hex(6)
     log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc)
     return problem(InternalError(f"the fault is ours; it is logged as request {request_id}"), request_id)

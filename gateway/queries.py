@@ -1,4 +1,4 @@
-"""Requests become checked values here: query strings and bodies in, models and arrays out.
+"""Requests become checked values here: query strings and the objects of bodies in, models and arrays out.
 
 pydantic checks types and unknown names; ranges of options live in `cfcore.options`, faults of single rows in
 `cfcore.distances`. Each kind of mistake has its own code and sentence.
@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, TypeVar
 
-import msgpack
 import numpy as np
-import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import PayloadEncodingError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cfcore import frames
 from cfcore.cosmology import C_KMS, H0_DEFAULT, OM_DEFAULT
-from cfcore.errors import BadParameter, UnknownName, UsageError
+from cfcore.errors import BadParameter, UnknownName, UsageError, shown
 from cfcore.options import FLOW_TYPES, LIMITS, OBSERVERS, PRIORS, FlowOptions
+
+from . import bodies
 
 NAME_MAX = 128
 ROWS_MAX = 10_000
@@ -37,7 +36,14 @@ def _decimal(value: Any) -> Any:
         text = value.strip()
         if any(mark in text.lower() for mark in _SEXAGESIMAL) or len(text.split()) > 1:
             raise ValueError("looks sexagesimal; send decimal degrees (an hour of right ascension is 15 degrees)")
-        return text
+        return _plain(text)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Refuse digits in groups: 1_0 is ten in a program and a slip of the hand in a question."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError("is not a number; write the digits without _")
     return value
 
 
@@ -104,7 +110,7 @@ class HintQuery(Format):
     """Query of /hint_byname."""
 
     name: Name
-    limit: Annotated[int, Field(ge=1, le=1000, description="Most hints to return")] = 50
+    limit: Annotated[int, BeforeValidator(_plain), Field(ge=1, le=1000, description="Most hints to return")] = 50
     require_velocity: bool = Field(default=True, description="Only galaxies with a known velocity")
 
 
@@ -150,7 +156,7 @@ class TableQuery(Place, Options):
     cz: Number | None = Field(default=None, description="Observed velocity in `cz_frame`, km/s: adds p(d)")
     z: Number | None = Field(default=None, description="Observed redshift, instead of cz")
     sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
-    n: Annotated[int, Field(ge=2, le=TABLE_ROWS_MAX, description="Rows of the table")] = 401
+    n: Annotated[int, BeforeValidator(_plain), Field(ge=2, le=TABLE_ROWS_MAX, description="Rows of the table")] = 401
 
 
 _COLUMN = {"type": ["array", "null"], "items": {"type": ["number", "null"]}, "maxItems": ROWS_MAX}
@@ -209,50 +215,7 @@ async def parse_body(model: type[Model], request: web.Request) -> Model:
         word = str(next(iter(request.query)))[:80]
         raise BadParameter(f"parameter {word!r} stands in the address; put it into the body, beside the lists",
                            code="unknown_parameter", where=word)
-    try:
-        body = await request.read()
-    except (web.RequestPayloadError, PayloadEncodingError) as exc:
-        raise BadParameter("the body cannot be read: it is not what its Content-Encoding or its length says",
-                           code="bad_request", where="body") from exc
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in ("application/msgpack", "application/x-msgpack"):
-        data = _read_msgpack(body)
-    elif kind == "application/json" or kind.endswith("+json") or not kind:
-        data = _read_json(body)
-    else:
-        raise BadParameter(f"content type {kind!r:.80} cannot be read; send JSON with the header "
-                           "'Content-Type: application/json', or application/msgpack", code="wrong_content_type",
-                           where="Content-Type")
-    if not isinstance(data, dict):
-        raise BadParameter(f"the body is a {type(data).__name__}; send an object with the lists lon, lat, cz",
-                           code="bad_request", where="body")
-    return _validate(model, {str(k)[:200]: v for k, v in data.items()})
-
-
-def _read_json(body: bytes) -> Any:
-    if not body:
-        raise BadParameter("the body is empty; send a JSON object with the lists lon, lat, cz", code="malformed_json",
-                           where="body")
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        first = exc
-    try:
-        # Python's json module writes NaN, which is not JSON; a NaN is a fault of its row, not of the request.
-        import json
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadParameter(f"the body is not JSON: {first.msg} at line {first.lineno}, column {first.colno}",
-                           code="malformed_json", where="body") from None
-
-
-def _read_msgpack(body: bytes) -> Any:
-    try:
-        return msgpack.unpackb(body, max_ext_len=0, max_map_len=256)
-    except Exception as exc:
-        # msgpack raises many unrelated classes on hostile input
-        raise BadParameter(f"the body is not msgpack ({type(exc).__name__})", code="malformed_msgpack",
-                           where="body") from None
+    return _validate(model, await bodies.read(request))
 
 
 def _validate(model: type[Model], values: dict[str, Any]) -> Model:
@@ -274,13 +237,24 @@ def _complaint(model: type[_Strict], exc: ValidationError) -> UsageError:
     where = ".".join(str(part) for part in e["loc"])[:80]
     if e["type"] == "missing":
         return BadParameter(f"parameter {where!r} is missing", code="missing_parameter", where=where)
-    text = e["msg"].removeprefix("Value error, ")
-    shown = repr(e.get("input"))
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
-    code = {"finite_number": "not_finite", "float_parsing": "not_a_number", "float_type": "not_a_number"}.get(e["type"])
-    if "sexagesimal" in text:
-        code = "sexagesimal"
-    return BadParameter(f"{where} = {shown}: {text[0].lower() + text[1:]}", code=code or "bad_parameter", where=where)
+    given = e.get("input")
+    quoted = repr(given) if isinstance(given, (int, float, str)) and not isinstance(given, bool) else bodies.kind_of(given)
+    if len(quoted) > 80:
+        quoted = quoted[:77] + "..."
+    code, text = _MISTAKES.get(e["type"], ("bad_parameter", e["msg"]))
+    text = text.removeprefix("Value error, ").replace("Input should be", "must be")
+    if e["type"] == "value_error":
+        code = "sexagesimal" if "sexagesimal" in text else "not_a_number"
+    return BadParameter(f"{where} = {quoted}: {text[0].lower() + text[1:]}", code=code, where=where)
+
+
+_MISTAKES = {
+    "finite_number": ("not_finite", "must be a finite number"), "float_parsing": ("not_a_number", "is not a number"),
+    "float_type": ("not_a_number", "is not a number"), "int_parsing": ("bad_parameter", "is not a whole number"),
+    "int_from_float": ("bad_parameter", "is not a whole number"), "int_type": ("bad_parameter", "is not a whole number"),
+    "int_parsing_size": ("bad_parameter", "is too large"), "string_type": ("bad_parameter", "must be text"),
+    "bool_parsing": ("bad_parameter", "must be true or false"), "bool_type": ("bad_parameter", "must be true or false")}
+"""pydantic's kind of a mistake -> our code and words, where its own speak of Python."""
 
 
 _PAIRS = (("lon", "lat", None), ("ra", "dec", "icrs"), ("glon", "glat", "galactic"), ("sgl", "sgb", "supergalactic"))
@@ -381,7 +355,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
         # a raw column of little-endian float64, as our own msgpack answers have
         return np.frombuffer(value, "<f8").astype(float)
     if not isinstance(value, list):
-        raise BadParameter(f"{name} is a {type(value).__name__}; send a list of numbers", code="not_a_list", where=name)
+        raise BadParameter(f"{name}: a list of numbers is expected, got {bodies.kind_of(value)}", code="not_a_list", where=name)
     try:
         if set(map(type, value)) <= {int, float}:
             return np.array(value, dtype=float)
@@ -404,14 +378,14 @@ def _check_cz(cz: np.ndarray) -> None:
     # No galaxy catalogue is complete to 1 km/s; three values below 10 km/s are redshifts of distant galaxies.
     limit = 10.0 if size.size > 2 else 1.0
     if size.size and size.max() < limit:
-        raise BadParameter(f"cz = {cz[np.isfinite(cz) & (cz != 0.0)][0]:g} km/s looks like a redshift; send it as z, or "
+        raise BadParameter(f"cz = {shown(cz[np.isfinite(cz) & (cz != 0.0)][0])} km/s looks like a redshift; send it as z, or "
                            f"cz = c z in km/s (c = {C_KMS})", code="cz_looks_like_z", where="cz")
 
 
 def _check_z(z: np.ndarray) -> None:
     size = np.abs(z[np.isfinite(z)])
     if size.size and size.max() > 20.0:
-        raise BadParameter(f"z = {z[np.isfinite(z)][np.argmax(size)]:g} looks like a velocity; send it as cz in km/s",
+        raise BadParameter(f"z = {shown(z[np.isfinite(z)][np.argmax(size)])} looks like a velocity; send it as cz in km/s",
                            code="z_looks_like_cz", where="z")
 
 

@@ -13,6 +13,9 @@ from cfcore.errors import CosmicFlowsError, TransientError, UsageError
 
 from .ledger import FieldKey, Worker
 
+WITH_DATA = "(DATA: the --data the server was started with)"
+"""Clients are told commands, but not where on this machine anything lies."""
+
 
 class Served:
     """Remember the fields that workers advertise, and until when each was there.
@@ -27,8 +30,16 @@ class Served:
 
     def __init__(self, bus: str, grace_s: float) -> None:
         self.records: dict[str, dict[str, Any]] = {}
-        self._bus, self._grace_s = bus, grace_s
+        # clients need not know a folder of this machine
+        self._command = (f"cosmicflows worker --connect {bus} --data DATA {WITH_DATA}" if bus.startswith("tcp:") else
+                         "cosmicflows worker --connect BUS --data DATA (as the first lines of the server's log name them)")
+        self._grace_s = grace_s
+        self._why = ""
         self._until: dict[FieldKey | None, float] = {}
+
+    def explain(self, why: str) -> None:
+        """Tell from now on why no worker runs."""
+        self._why = why
 
     def note(self, worker: Worker, now: float) -> None:
         """Note that up to now this worker has served its fields; call it before it leaves or changes them."""
@@ -50,12 +61,12 @@ class Served:
         if any(now - self._until.get(hope, -inf) <= self._grace_s for hope in hopes):
             return None
         if key is None or not takers:
-            return TransientError(f"no worker is connected; start one with: cosmicflows worker --connect {self._bus}",
-                                  code="no_worker")
+            return TransientError(f"no worker can run: {self._why}; then start the server again" if self._why else
+                                  f"no worker is connected; start one with: {self._command}", code="no_worker")
         installed = sorted({name for worker in takers for name, _ in worker.fields})
         if key[0] in installed:
             return TransientError(f"the field {key[0]} has been replaced by another version; ask again",
                                   code="field_changed", where="field")
-        return UsageError(f"the field {key[0]} is not installed; install it with: cosmicflows fields fetch {key[0]}, "
-                          f"or choose one of: {', '.join(installed) or 'none'}", code="field_not_installed",
-                          where="field", extra={"installed": installed})
+        return UsageError(f"the field {key[0]} is not installed; install it with: cosmicflows fields fetch {key[0]} "
+                          f"--data DATA {WITH_DATA}, or choose one of: {', '.join(installed) or 'none'}",
+                          code="field_not_installed", where="field", extra={"installed": installed})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -212,6 +213,7 @@ def test_velocities_at_known_distances_follow_the_forward_model() -> None:
     np.testing.assert_allclose(v.column("cz_hubble"), C * zbar)
     np.testing.assert_allclose(v.column("cz.cmb"), C * ((1 + zbar) * (1 + v.column("v_rad") / C) - 1))
     assert v.inside.tolist() == [True, True, True, False]
+    assert [STATUS[s] for s in v.status] == ["ok", "ok", "ok", "outside_field"]
     assert np.isnan(v.column("v_rad")[3]) and np.isnan(v.column("cz.hel")[3]) and np.isfinite(v.column("cz_hubble")[3])
 
 
@@ -332,3 +334,16 @@ def test_no_rows_give_no_answers_and_text_is_refused() -> None:
 def test_a_table_of_nothing_sensible_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(BadParameter):
         distance_table(smooth_field(2), **{"lon": 1.0, "lat": 2.0, "n": 11, **bad})  # type: ignore[arg-type]
+
+
+def test_a_table_may_begin_outside_the_lattice() -> None:
+    field = FlowField.from_arrays(np.zeros((3, 8, 8, 8)), origin_hmpc=20.0, spacing_hmpc=5.0, sky_frame="supergalactic")
+    table = distance_table(field, 45.0, 35.0, n=61, rmax=60.0, options=FlowOptions(frame="supergalactic"))
+    assert table["inside"][0] == 0.0 and np.isnan(table["v_rad"][0])
+    assert table["inside"][45] == 1.0 and table["v_rad"][45] == 0.0
+
+
+def test_the_command_line_says_that_a_distance_lies_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from cfcore.cli import main
+    assert main(["velocity", "--ra", "1", "--dec", "2", "--distance", "900", "--data", str(tmp_path)]) == 0
+    assert "outside the field: no velocity is known there" in capsys.readouterr().out

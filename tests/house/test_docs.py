@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from running import House
 
+# what an operator reads on a terminal, never a client
+NOT_OVER_HTTP = {"insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken", "unknown_column", "unknown_kind"}
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -49,3 +51,11 @@ def test_links_between_the_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_code_of_a_refusal_stands_in_the_api_page() -> None:
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    sources = [*(ROOT / "gateway").glob("*.py"), *(ROOT / "cfcore" / f"{name}.py" for name in ("distances", "options", "frames"))]
+    codes = {code for path in sources for code in re.findall(r'code="([a-z_]+)"', path.read_text("utf-8"))}
+    for code in (codes | {"bad_parameter", "internal", "deadline"}) - NOT_OVER_HTTP:
+        assert f"`{code}`" in page, code

@@ -111,6 +111,7 @@ def test_a_distance_gives_the_velocity_there_and_null_outside(house: House) -> N
     out = good(house.ask("/get_flow_by_position", {"lon": 30.0, "lat": 40.0, "distance": 900.0}))
     assert out["inside"] is False and out["v_rad"] is None and set(out["v_pec"].values()) == {None}
     assert out["cz_hubble"] > 0 and out["cz"]["cmb"] is None
+    assert a["status"] == "ok" and out["status"] == "outside_field" and "distance = 900 Mpc" in out["detail"]
 
 
 def test_faces_edges_and_corners_of_the_lattice_are_inside(house: House) -> None:

@@ -62,3 +62,16 @@ def test_refusals_are_documented_problems(house: House, document: dict, path: st
 def test_parameters_of_the_document_are_the_known_ones(house: House, document: dict) -> None:
     names = {p["name"] for p in document["paths"]["/get_flow_galaxy"]["get"]["parameters"]}
     assert set(house.ask("/get_flow_galaxy?name=M31&nonsense=1").json["known"]) == names
+
+
+def test_head_answers_as_get_does_without_the_body(house: House, document: dict) -> None:
+    for path, item in document["paths"].items():
+        if "get" not in item or "{" in path:
+            continue
+        target = path + EXAMPLES.get(path.removeprefix("/flow_query"), "").replace(" ", "%20")
+        get, head = house.ask(target), house.ask(target, method="HEAD")
+        assert head.status == 200 and head.body == b"", path
+        for name in ("content-type", "content-length", "x-content-type-options"):
+            assert head.headers[name] == get.headers[name], (path, name)
+    refused = house.ask("/get_flow_galaxy?name=NGC%2099999", method="HEAD")
+    assert (refused.status, refused.media, refused.body) == (404, "application/problem+json", b"")

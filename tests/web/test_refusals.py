@@ -67,6 +67,10 @@ def test_a_galaxy_without_velocity_says_so_and_takes_one(house: House) -> None:
 
 @pytest.mark.parametrize(("query", "status", "code", "words"), [
     ({"lon": 10, "lat": 120, "cz": 3000}, 422, "lat_out_of_range", ["lat = 120", "90", "swapped"]),
+    ({"lon": 10, "lat": 90.0000001, "cz": 3000}, 422, "lat_out_of_range", ["lat = 90.0000001 lies"]),
+    ({"lon": 10, "lat": 20, "cz": 3000, "H0": 200.00000001}, 422, "out_of_range", ["H0 = 200.00000001 lies"]),
+    ({"lon": "1_0", "lat": 20, "cz": 3000}, 422, "not_a_number", ["lon = '1_0'", "without _"]),
+    ({"lon": 10, "lat": 20, "cz": "3_000"}, 422, "not_a_number", ["3_000"]),
     ({"lon": 500, "lat": 12, "cz": 3000}, 422, "lon_out_of_range", ["lon = 500", "360"]),
     ({"ra": 10, "dec": -91, "cz": 3000}, 422, "lat_out_of_range", ["dec = -91"]),
     ({"lon": 10, "lat": 20, "cz": "nan"}, 422, "not_finite", ["cz"]),
@@ -98,11 +102,19 @@ def test_bad_questions_about_a_position(house: House, query: dict, status: int, 
     ({**GOOD, "field": "narnia"}, 404, "unknown_field", ["narnia"]),
     ({**GOOD, "cz": [0.01, 0.02]}, 422, "cz_looks_like_z", ["0.01"]),
     ({"lon": [1] * 3, "lat": [1] * 3, "cz": [0.7, 1.4, 2.1]}, 422, "cz_looks_like_z", []),
-    ({**GOOD, "lat": 3.0}, 422, "not_a_list", ["lat"]),
+    ({**GOOD, "lat": 3.0}, 422, "not_a_list", ["lat: a list of numbers is expected, got one number"]),
+    ({**GOOD, "lat": "3"}, 422, "not_a_list", ["got text"]),
+    ({**GOOD, "lat": {"a": 1}}, 422, "not_a_list", ["got an object"]),
+    ({**GOOD, "lat": True}, 422, "not_a_list", ["got true or false"]),
+    ({**GOOD, "H0": "7_0"}, 422, "not_a_number", ["7_0"]),
+    ({**GOOD, "H0": [70]}, 422, "not_a_number", ["H0 = a list"]),
+    ({**GOOD, "frame": 3}, 422, "bad_parameter", ["frame = 3: must be text"]),
+    ({**GOOD, "grid": "perhaps"}, 422, "bad_parameter", ["must be true or false"]),
     ({"lon": GOOD["lon"], "lat": GOOD["lat"]}, 422, "missing_parameter", ["cz"]),
     ({**GOOD, "colour": 1}, 422, "unknown_parameter", ["colour"]),
     ({**GOOD, "sigma_cz": [1.0]}, 422, "unequal_lengths", ["sigma_cz"]),
-    ([1, 2], 400, "bad_request", ["object"]),
+    ([1, 2], 400, "bad_request", ["an object with the lists", "got a list"]),
+    (7, 400, "bad_request", ["got one number"]),
     ({k: v[:1] * 3000 for k, v in GOOD.items()} | {"grid": True}, 413, "too_many_rows", ["3000", "2000000"]),
     ({k: v[:1] * 300 for k, v in GOOD.items()} | {"grid": True, "dr": 0.01}, 413, "too_many_rows", ["300", "dr"]),
 ])
@@ -162,6 +174,9 @@ def test_unknown_paths_and_methods_answer_in_problem_json(house: House) -> None:
     assert "GET" in reply.headers["allow"]
     refused(house.ask("/hint_byname?name=M&name=N"), 400, "repeated_parameter", "name")
     refused(house.ask("/hint_byname?name=M&limit=5000"), 422, "bad_parameter", "1000")
+    refused(house.ask("/hint_byname?name=M&limit=1_0"), 422, "not_a_number", "1_0")
+    refused(house.ask("/get_distance_table?lon=1&lat=2&n=1_0"), 422, "not_a_number", "1_0")
+    refused(house.ask("/hint_byname?name=M&limit=ten"), 422, "bad_parameter", "is not a whole number")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -268,3 +268,33 @@ def test_heartbeats_go_on_during_a_long_computation(ipc):
             answer = await dispatcher.run("sleep", TOY, {"s": 2.5}, rows(1.0))
             assert answer.columns["x"][0] == 1.0 and dispatcher.counters()["leases"] == 1
     asyncio.run(scenario())
+
+
+def test_worker_without_a_gateway_says_so_once(ipc):
+    log = ipc.folder / "stderr.log"
+
+    async def scenario():
+        ipc.worker()
+        await until(lambda: log.exists() and "no gateway at" in log.read_text())
+        await asyncio.sleep(5.0)
+        assert log.read_text().count("ipc://") == 1
+        async with ipc.dispatcher() as dispatcher:
+            await until(lambda: ready(dispatcher) == 1)
+    asyncio.run(scenario())
+
+
+def test_requests_under_way_end_within_the_grace_time_or_as_draining(ipc):
+    async def scenario():
+        async with ipc.dispatcher(1) as dispatcher:
+            quick, slow = (asyncio.create_task(dispatcher.run("sleep", TOY, {"s": s}, rows(s))) for s in (0.2, 3.0))
+            await until(lambda: dispatcher.counters().get("jobs_sent", 0) == 2)
+            draining = asyncio.create_task(dispatcher.drain(1.0))
+            await asyncio.sleep(0)
+            with pytest.raises(TransientError, match="shutting down"):
+                await dispatcher.run("echo", TOY, {}, rows(1.0))
+            await draining
+            assert (await quick).columns["x"][0] == 0.2
+            with pytest.raises(TransientError) as caught:
+                await slow
+            assert caught.value.code == "draining"
+    asyncio.run(scenario())
