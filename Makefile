@@ -20,7 +20,12 @@ serve: setup
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: setup
+# the peers are for measuring only: neither serving nor testing waits for them
+$(VENV)/.bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,test,bench]'
+	touch $@
+
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean:

@@ -1,106 +1,186 @@
-"""The house over HTTP: single questions against an aiohttp hello world in the same run, and a list of 10,000."""
+"""The house over HTTP: single questions against a hello world and a Flask + RQ + Redis server; a list of 10,000."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import os
 import re
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import numpy as np
 
-from cfcore import open_field
+from cfcore import FlowField, distances, open_field
 
+from . import rq_peer
+from .timing import pairwise
+from .verdict import NOT_INSTALLED, Ratio
+
+QUESTION = "?lon={lon}&lat=20&cz=3000"
+CLIENTS = (1, 16, 64)
+RQ_CLIENTS = (1, 16)
+ROWS = 10_000
+HELLO = {16: (0.3, 0.15), 64: (0.3, 0.15)}
+"""clients -> (target, floor) of our rate over that of a server that only says hello."""
+RQ = {"simple": (8.0, 3.0), "forking": (30.0, 3.0)}
+"""kind of worker -> (target, floor) of our rate over that of the Flask server."""
+LIST = (2.0, 1.0)
+"""(target, floor) of the time of a plain handler over ours, network and all."""
 _HELLO = """
-import sys
+import asyncio
 from aiohttp import web
 async def hello(request): return web.Response(body=b'{"hello": "world"}', content_type="application/json")
-app = web.Application(); app.router.add_get("/", hello)
 async def main():
+    app = web.Application(); app.router.add_get("/", hello)
     runner = web.AppRunner(app, access_log=None); await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0); await site.start()
     print("on http://127.0.0.1:%d ready in" % runner.addresses[0][1], flush=True)
-    import asyncio; await asyncio.Event().wait()
-import asyncio; asyncio.run(main())
+    await asyncio.Event().wait()
+asyncio.run(main())
 """
+Ask = Callable[[str, int], float]
 
 
-@contextlib.asynccontextmanager
-async def process(*command: str) -> AsyncIterator[str]:
-    """Run a server until the block ends; yield its address."""
-    child = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert child.stdout is not None
-    text = ""
-    try:
-        while "ready in" not in text:
-            text += await asyncio.to_thread(child.stdout.readline)
-            if child.poll() is not None:
-                raise RuntimeError("the server did not start")
-        yield re.search(r"http://[\d.:]+", text)[0]  # type: ignore[index]
-    finally:
-        child.terminate()
-        child.wait()
+def run(quick: bool) -> tuple[dict[str, Any], list[Ratio]]:
+    """Measure all of it; every server ends with the section."""
+    seconds, rounds = (0.3, 2) if quick else (0.5, 3)
+    lacking = rq_peer.lacking()
+    with tempfile.TemporaryDirectory() as folder:
+        field = open_field("ongc-linear", folder)
+        with _server("-m", "cfcore.cli", "serve", "--port", "0", "--data", folder) as house:
+            url = f"{house}/get_flow_by_position{QUESTION}"
+
+            def ask(where: str, clients: int) -> float:
+                return asyncio.run(rate(where, clients, seconds))
+
+            with _server("-c", _HELLO) as hello:
+                facts, ratios = singles(ask, url, f"{hello}/", rounds)
+            facts["list_of_10000_ms"], ratio = lists(house, field, rounds)
+            ratios.append(ratio)
+            with nullcontext({}) if lacking else rq_peer.running(Path(folder), os.cpu_count() or 1) as servers:
+                more, against = queues(ask, url, servers, rounds, lacking)
+    facts["requests_per_s"] |= more
+    return facts, [*ratios, *against]
+
+
+def singles(ask: Ask, url: str, hello: str, rounds: int) -> tuple[dict[str, Any], list[Ratio]]:
+    """Ask one question at a time, from 1, 16 and 64 clients; hello and the house in turns."""
+    facts: dict[str, Any] = {}
+    ratios = []
+    for clients in CLIENTS:
+        ratio, ours, theirs = _turns(ask, url, hello, clients, rounds)
+        facts |= {f"ours_c{clients}": ours, f"hello_c{clients}": theirs}
+        if clients in HELLO:
+            ratios.append(Ratio(f"service_c{clients}_of_hello", ratio, *HELLO[clients]))
+    return {"requests_per_s": facts}, ratios
+
+
+def queues(ask: Ask, url: str, servers: dict[str, str], rounds: int, lacking: str) -> tuple[dict[str, Any], list[Ratio]]:
+    """Ask the same of the Flask server, with workers that compute in place and with those that fork."""
+    facts: dict[str, Any] = {}
+    ratios = []
+    for kind, (target, floor) in RQ.items():
+        for clients in RQ_CLIENTS:
+            name = f"service_c{clients}_vs_rq_{kind}"
+            if lacking:
+                ratios.append(Ratio(name, None, target, floor, why=f"{NOT_INSTALLED} ({lacking})"))
+                continue
+            ratio, _, theirs = _turns(ask, url, servers[kind] + QUESTION, clients, rounds)
+            facts[f"rq_{kind}_c{clients}"] = theirs
+            ratios.append(Ratio(name, ratio, target, floor))
+    return facts, ratios
+
+
+def lists(house: str, field: FlowField, rounds: int) -> tuple[dict[str, float], Ratio]:
+    """Send a list through the house, and through a function that reads and writes the same with the json module.
+
+    The function stands for a handler of the plain kind without its network: bytes in, one call of `cfcore`, all columns
+    out as bytes.
+    """
+    rng = np.random.default_rng(3)
+    columns = {"lon": rng.uniform(0, 360, ROWS), "lat": rng.uniform(-90, 90, ROWS), "cz": rng.uniform(500, 9000, ROWS)}
+    body = json.dumps({name: values.tolist() for name, values in columns.items()}).encode()
+
+    def solve() -> distances.Distances:
+        return field.distance(columns["lon"], columns["lat"], columns["cz"])
+
+    def handler() -> None:
+        asked = json.loads(body)
+        answer = field.distance(asked["lon"], asked["lat"], asked["cz"])
+        table = {name: answer.column(name).tolist() for name in distances.VALUES}
+        each = range(ROWS)
+        json.dumps({"columns": table, "roots": [answer.roots(i) for i in each], "flags": [answer.flags(i) for i in each],
+                    "status": answer.status.tolist()}).encode()
+
+    times: dict[str, list[float]] = {"cfcore": [], "json": [], "msgpack": [], "plain_handler": []}
+    for turn in range(rounds + 1):
+        for name, work in (("json", lambda: asyncio.run(post(house, body, "application/json"))), ("plain_handler", handler),
+                           ("msgpack", lambda: asyncio.run(post(house, body, "application/msgpack"))), ("cfcore", solve)):
+            began = time.perf_counter()
+            work()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return ({name: round(statistics.median(spent) * 1e3, 1) for name, spent in times.items()},
+            Ratio("service_list_vs_plain_handler", pairwise(times["json"], times["plain_handler"]), *LIST))
 
 
 async def rate(url: str, clients: int, seconds: float) -> float:
-    """Return answered requests per second of some clients that ask one after the other."""
+    """Return answered requests per second of some clients that ask one after the other, about another place each time."""
     count, end = 0, time.perf_counter() + seconds
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=clients)) as session:
-        async def client() -> None:
+        async def client(number: int) -> None:
             nonlocal count
+            lon = number
             while time.perf_counter() < end:
-                async with session.get(url) as answer:
+                lon = (lon + 7) % 360
+                async with session.get(url.format(lon=lon)) as answer:
                     await answer.read()
-                    assert answer.status == 200
+                    if answer.status != 200:
+                        raise AssertionError(f"{url} answered {answer.status}")
                 count += 1
-        await asyncio.gather(*(client() for _ in range(clients)))
-    return count / seconds
+        began = time.perf_counter()
+        await asyncio.gather(*(client(number) for number in range(clients)))
+        return count / (time.perf_counter() - began)
 
 
-async def measure(quick: bool) -> dict[str, object]:
-    """Time both servers in alternating rounds."""
-    seconds, rounds = (0.5, 2) if quick else (1.5, 3)
-    with tempfile.TemporaryDirectory() as folder:
-        field = open_field("ongc-linear", folder)
-        async with process("-m", "cfcore.cli", "serve", "--port", "0", "--data", folder) as house, \
-                process("-c", _HELLO) as hello:
-            rates: dict[str, float] = {}
-            for _ in range(rounds):
-                for clients in (1, 16, 64):
-                    for name, url in (("ours", f"{house}/get_flow_by_position?lon=10&lat=20&cz=3000"), ("hello", hello + "/")):
-                        key = f"{name}_c{clients}"
-                        rates[key] = max(rates.get(key, 0.0), await rate(url, clients, seconds))
-            rng = np.random.default_rng(3)
-            n = 10_000
-            columns = {"lon": rng.uniform(0, 360, n), "lat": rng.uniform(-90, 90, n), "cz": rng.uniform(500, 9000, n)}
-            body = json.dumps({k: v.tolist() for k, v in columns.items()}).encode()
-            times: dict[str, float] = {}
-            async with aiohttp.ClientSession() as session:
-                for _ in range(rounds + 1):
-                    began = time.perf_counter()
-                    field.distance(columns["lon"], columns["lat"], columns["cz"])
-                    times["kernel"] = min(times.get("kernel", 9e9), time.perf_counter() - began)
-                    for media in ("application/json", "application/msgpack"):
-                        began = time.perf_counter()
-                        async with session.post(f"{house}/get_flow/distance", data=body, headers={
-                                "Content-Type": "application/json", "Accept": media}) as answer:
-                            await answer.read()
-                            assert answer.status == 200
-                        times[media] = min(times.get(media, 9e9), time.perf_counter() - began)
-    return {"requests_per_s": {k: round(v) for k, v in rates.items()},
-            "list_of_10000_ms": {k: round(v * 1e3, 1) for k, v in times.items()},
-            "ratios": {"c16_of_hello": rates["ours_c16"] / rates["hello_c16"],
-                       "c64_of_hello": rates["ours_c64"] / rates["hello_c64"],
-                       "kernel_of_list_json": times["kernel"] / times["application/json"]},
-            "floors": {"c16_of_hello": 0.15, "c64_of_hello": 0.15, "kernel_of_list_json": 0.2}}
+async def post(house: str, body: bytes, media: str) -> None:
+    """Send a list and read the answer."""
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{house}/get_flow/distance", data=body, headers={
+                "Content-Type": "application/json", "Accept": media}) as answer:
+            await answer.read()
+            if answer.status != 200:
+                raise AssertionError(f"the list was answered with {answer.status}")
 
 
-def run(quick: bool) -> dict[str, object]:
-    """Run the section."""
-    return asyncio.run(measure(quick))
+def _turns(ask: Ask, ours: str, theirs: str, clients: int, rounds: int) -> tuple[float, int, int]:
+    """Return the median of our rate over theirs, and both rates."""
+    mine, peer = [], []
+    for _ in range(rounds):
+        mine.append(ask(ours, clients))
+        peer.append(ask(theirs, clients))
+    return pairwise(peer, mine), round(statistics.median(mine)), round(statistics.median(peer))
+
+
+@contextmanager
+def _server(*command: str) -> Iterator[str]:
+    """Run a server until the block ends; yield its address."""
+    with rq_peer.children([sys.executable, *command]) as (child,):
+        assert child.stdout is not None
+        text = ""
+        while "ready in" not in text:
+            line = child.stdout.readline()
+            if not line:
+                raise AssertionError("the server did not start")
+            text += line
+        found = re.search(r"http://[\d.:]+", text)
+        assert found is not None
+        yield found[0]

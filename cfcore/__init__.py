@@ -5,11 +5,16 @@ Needs NumPy only::
     import cfcore
     field = cfcore.open_field()
     print(field.distance(197.4488, -23.3839, cz=2916.0).summary("distance"))
+
+With astropy there are coordinates, units and tables: `distance`, `velocity`, `add_distances`, `correct`,
+`velocity_covariance`. They are loaded when first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .cosmology import C_KMS, background
 from .distances import Distances, Velocities, solve, velocities
@@ -18,9 +23,36 @@ from .field import FlowField
 from .manifest import Manifest
 from .options import FLOW_TYPES, FlowOptions
 
+if TYPE_CHECKING:
+    from .quantities import DistanceResult, VelocityResult, distance, velocity, velocity_covariance  # noqa: F401
+    from .quantity_tables import add_distances, correct  # noqa: F401
+
 __all__ = ["C_KMS", "CosmicFlowsError", "Distances", "FLOW_TYPES", "FlowField", "FlowOptions", "Manifest",
            "Velocities", "background", "open_field", "solve", "velocities"]
 __version__ = "0.1.0"
+
+# public names that need astropy, and where they live
+_WITH_ASTROPY = {"DistanceResult": "quantities", "VelocityResult": "quantities", "distance": "quantities",
+                 "velocity": "quantities", "velocity_covariance": "quantities", "add_distances": "quantity_tables",
+                 "correct": "quantity_tables"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WITH_ASTROPY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        found = getattr(importlib.import_module(f".{_WITH_ASTROPY[name]}", __name__), name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "astropy":
+            raise
+        from .errors import UsageError
+        raise UsageError(f"cfcore.{name} needs astropy: pip install 'cosmicflows[astro]'", code="astropy_missing") from exc
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WITH_ASTROPY})
 
 
 def open_field(id: str | None = None, data: str | Path | None = None) -> FlowField:

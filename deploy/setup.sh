@@ -38,5 +38,5 @@ if [ ! -x "$VENV/bin/python" ]; then
     "$python" -m venv "$VENV" 2>/dev/null || { rm -rf "$VENV"; apt_install python3-venv; "$python" -m venv "$VENV"; }
 fi
 say "installing the package and what its tests use"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[server,test,bench]'
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[server,test]'
 say "done"

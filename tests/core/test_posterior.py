@@ -347,3 +347,13 @@ def test_the_command_line_says_that_a_distance_lies_outside(tmp_path: Path, caps
     from cfcore.cli import main
     assert main(["velocity", "--ra", "1", "--dec", "2", "--distance", "900", "--data", str(tmp_path)]) == 0
     assert "outside the field: no velocity is known there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("prior", ["volume", "density", "flat"])
+def test_an_object_far_beyond_the_field_has_no_distance_however_large_the_field_s_errors(prior: str) -> None:
+    field = smooth_field(6, with_sigma=True)
+    d = field.distance([10.0] * 3, [20.0] * 3, C * np.array([0.14, 0.8, 1.9]), prior=prior, use_field_sigma=True)
+    assert {STATUS[s] for s in d.status} == {"outside_field"} and np.isnan(d.column("distance.mean")).all()
+    assert d.flags(0) == ["outside"] and np.isfinite(d.column("cz.cmb")).all()
+    near = field.distance(10.0, 20.0, -2500.0, prior=prior, use_field_sigma=True)
+    assert STATUS[near.status[0]] == "ok" and "blueshift" in near.flags()

@@ -13,11 +13,13 @@ import pytest
 from running import House
 
 # what an operator reads on a terminal, never a client
-NOT_OVER_HTTP = {"insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken", "unknown_column", "unknown_kind"}
+NOT_OVER_HTTP = {"bad_shape", "insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken", "unknown_column",
+                 "unknown_kind"}
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS = [pytest.param(kind, text, id=f"{page.name}-{i}") for page in PAGES
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+BLOCKS = [pytest.param(kind, text, id=f"{page.name}-{i}") for page in PAGES if page != TUTORIAL
           for i, (kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))]
 
 
@@ -33,6 +35,45 @@ def test_an_example_of_the_pages_runs(kind: str, text: str, house: House, tmp_pa
                           env={**os.environ, "CF_DATA": str(house.log.parent)})
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
+
+
+SESSION = """
+import contextlib, io, json, sys
+names, printed = {}, []
+for text in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(text, "tutorial.md", "exec"), names)
+    printed.append(out.getvalue())
+json.dump(printed, sys.stdout)
+"""
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
+
+
+def same_to_shown_digits(printed: str, shown: str) -> bool:
+    """Tell whether two texts agree, every number to one unit of its last shown digit."""
+    if NUMBER.sub("#", printed).split() != NUMBER.sub("#", shown).split():
+        return False
+    pairs = zip(NUMBER.findall(printed), NUMBER.findall(shown))
+    return all(abs(float(a) - float(b)) <= 1.001 * 10.0 ** -len(b.partition(".")[2]) for a, b in pairs)
+
+
+def test_the_tutorial_is_one_session_that_prints_what_it_shows(house_data: Path, tmp_path: Path) -> None:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", SESSION], capture_output=True, text=True, timeout=100,
+                          input=json.dumps([text for kind, text in fenced if kind == "python"]), cwd=tmp_path,
+                          env={**os.environ, "CF_DATA": str(house_data)})
+    assert done.returncode == 0, done.stderr
+    printed = iter(json.loads(done.stdout))
+    assert [kind for kind, _ in fenced] == ["python", "text"] * (len(fenced) // 2) and len(fenced) >= 16
+    for (_, code), (_, shown) in zip(fenced[::2], fenced[1::2]):
+        out = next(printed)
+        assert same_to_shown_digits(out, shown), f"{code}\nprints\n{out}\nthe page shows\n{shown}"
+
+
+def test_a_tutorial_that_shows_another_number_or_word_is_found() -> None:
+    assert same_to_shown_digits("mean 40.44 [3.]", "mean  40.4 [3.]") and same_to_shown_digits("a 40.5", "a 40.4")
+    assert not same_to_shown_digits("mean 40.6", "mean 40.4") and not same_to_shown_digits("ok 1", "no 1")
+    assert not same_to_shown_digits("3 4", "3") and not same_to_shown_digits("-1.0", "1.0")
 
 
 def test_the_readme_s_answer_is_the_answer(house: House) -> None:

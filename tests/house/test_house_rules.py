@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
-EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/quantities.py": {"astropy"}, "cfcore/sources.py": {"astropy"}}
+EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/sources.py": {"astropy"}, "cfcore/plots.py": {"matplotlib"},
+         **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables")}}
 SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},
            "flow_worker": {"zmq", "msgpack"}}
 

@@ -42,6 +42,29 @@ print("done")
     assert done.stdout == "done\n", done.stderr
 
 
+def test_the_unit_layer_says_that_it_needs_astropy_and_its_core_does_not(tmp_path: Path) -> None:
+    done = run("""
+import cfcore, numpy as np
+assert {"distance", "correct", "velocity_covariance"} <= set(dir(cfcore))
+for name in ("distance", "correct", "DistanceResult"):
+    try:
+        getattr(cfcore, name)
+    except cfcore.CosmicFlowsError as exc:
+        print(exc.code, exc)
+from cfcore.results import Posteriors
+from cfcore.corrections import correct_redshifts
+from cfcore.covariance import velocity_covariance
+flows = np.zeros((2, 3, 8, 8, 8)); flows[0] = 100.0
+field = cfcore.FlowField.from_arrays(flows, origin_hmpc=-70, spacing_hmpc=20, sky_frame="galactic")
+assert Posteriors(field, 1.0, 2.0, 3000.0).interval(0.9)[0].shape == (1,)
+assert np.isfinite(correct_redshifts(field, 1.0, 2.0, 0.01).z_hd).all()
+assert velocity_covariance(field, [1.0], [2.0], [30.0]).shape == (1, 1)
+print("done")
+""", tmp_path)
+    assert done.stdout.count("astropy_missing") == 3 and "cosmicflows[astro]" in done.stdout, done.stderr
+    assert done.stdout.endswith("done\n"), done.stderr
+
+
 def test_the_default_field_says_what_it_needs(tmp_path: Path) -> None:
     done = run("""
 import cfcore

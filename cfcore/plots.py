@@ -1,0 +1,62 @@
+"""Draw distribution functions with matplotlib, when it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import distances
+from .errors import UsageError
+from .results import VARIABLES, Posteriors, check_variable
+
+OBJECTS_MAX = 12
+"""Most objects one figure shows."""
+
+
+def plot_posteriors(posteriors: Posteriors, ax: Any = None, kind: str = "distance") -> Any:
+    """Draw each object's probability density, its central 68 % filled and its roots as ticks on the axis.
+
+    Parameters
+    ----------
+    posteriors : Posteriors
+        At most 12 objects are drawn; objects without an answer are left out.
+    ax : matplotlib Axes, optional
+        Default: a new figure.
+    kind : str
+        One of `results.VARIABLES`.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    UsageError
+        When matplotlib is not installed.
+    """
+    check_variable(kind)
+    if ax is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ModuleNotFoundError as exc:
+            raise UsageError("plots need matplotlib: pip install 'cosmicflows[plot]'", code="matplotlib_missing") from exc
+        ax = plt.figure().add_subplot()
+    shown = posteriors.take(np.flatnonzero(posteriors.ok)[:OBJECTS_MAX])
+    if len(shown):
+        lowest, highest = shown.quantile([2e-4, 1.0 - 2e-4], kind).T
+        x = np.linspace(lowest.min(), highest.max(), 1000)
+        density, (lo, hi) = shown.pdf(x, kind), shown.interval(0.68, kind)
+        a = shown.answers
+        for i in range(len(shown)):
+            line, = ax.plot(x, density[i], label=f"cz = {shown.cz[i]:.0f} km/s")
+            ax.fill_between(x, density[i], where=(x >= lo[i]) & (x <= hi[i]), color=line.get_color(), alpha=0.25, linewidth=0)
+            r = a.root_table[i, :min(a.n_roots[i], distances.MAX_ROOTS), 0]
+            at = shown.from_r(r[None], kind, slice(i, i + 1))[0] if len(r) else r
+            ax.plot(at, np.zeros(len(at)), "|", color=line.get_color(), markersize=12)
+        ax.legend(frameon=False)
+    unit = VARIABLES[kind].replace("h^-1", "$h^{-1}$")
+    ax.set_xlabel(f"{kind} [{unit}]" + (f", H0 = {posteriors.options.H0:g}" if kind in ("distance", "luminosity") else ""))
+    ax.set_ylabel(f"probability density [1/({unit})]")
+    ax.set_ylim(bottom=0.0)
+    return ax

@@ -1,0 +1,196 @@
+"""Tables at the door: columns found or refused, units honoured, masked rows answered for, input left as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
+from made_fields import smooth_field
+
+import cfcore
+from cfcore import C_KMS, FlowField, quantity_tables, results
+from cfcore.column_names import POSITION_COLUMNS, REDSHIFT_COLUMNS, VELOCITY_COLUMNS, find_position, find_velocity
+from cfcore.distances import VALUES
+from cfcore.errors import Ambiguous, BadParameter, UnknownName
+from cfcore.frames import SKY_FRAMES, VELOCITY_FRAMES
+
+KM_S = u.km / u.s
+RA, DEC, CZ = np.array([40.0, 170.0, 300.0]), np.array([10.0, -50.0, 33.0]), np.array([2500.0, 5000.0, 3200.0])
+
+
+@pytest.fixture(scope="module")
+def flow() -> FlowField:
+    return smooth_field(5)
+
+
+def galaxies(**columns: object) -> QTable:
+    return QTable({"name": ["a", "b", "c"], "RA": RA * u.deg, "DEC": DEC * u.deg, "cz_hel": CZ * KM_S, **columns})
+
+
+def test_every_row_gets_what_the_arrays_give(flow: FlowField) -> None:
+    t = galaxies(sigma=[10.0, 20.0, 30.0] * KM_S)
+    out = cfcore.add_distances(t, sigma_cz="sigma", field=flow, H0=70, prior="density")
+    d = flow.distance(RA, DEC, CZ, sigma_cz=[10.0, 20.0, 30.0], H0=70, prior="density")
+    for name, (source, unit, _) in results.COLUMNS.items():
+        if source in VALUES:
+            np.testing.assert_array_equal(out[name].value if unit else out[name], d.column(source))
+            assert not unit or out[name].unit == u.Unit(unit)
+            assert out[name].info.description
+    assert out["status"].tolist() == ["ok"] * 3 and out["n_roots"].tolist() == d.n_roots.tolist()
+    assert out["flags"].tolist() == [",".join(d.flags(i)) for i in range(3)]
+    assert out.meta["cosmicflows"]["columns"] == {"velocity": "cz_hel", "position": "RA, DEC"}
+    assert out.meta["cosmicflows"]["cosmology"]["H0"] == 70 and out.meta["cosmicflows"]["prior"] == "density"
+
+
+def test_the_table_given_is_left_as_it_was(flow: FlowField) -> None:
+    t = galaxies()
+    before = t.copy()
+    out = cfcore.add_distances(t, field=flow)
+    out["RA"][0] = 0 * u.deg
+    assert t.colnames == before.colnames and (t["RA"] == before["RA"]).all() and t.meta == before.meta
+    assert out["name"].tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("table", [
+    galaxies(), Table(galaxies()), Table({"ra": RA, "dec": DEC, "zhel": CZ / C_KMS}),
+    QTable({"RAJ2000": RA / 15 * u.hourangle, "DEJ2000": DEC * 3600 * u.arcsec, "V_hel": CZ / 1000 * u.Mm / u.s}),
+    QTable({"where": SkyCoord(RA, DEC, unit="deg").galactic, "z_helio": u.Quantity(CZ / C_KMS)}),
+    QTable({"GLON": SkyCoord(RA, DEC, unit="deg").galactic.l, "GLAT": SkyCoord(RA, DEC, unit="deg").galactic.b, "vh": CZ * KM_S}),
+    Table({"ra": RA.astype(np.float32), "dec": DEC, "glon": [0, 0, 0], "glat": [0, 0, 0], "zHEL": CZ / C_KMS, "zHD": [9, 9, 9]})])
+def test_units_and_frames_of_the_columns_are_honoured(table: Table, flow: FlowField) -> None:
+    out = cfcore.add_distances(table, field=flow)
+    np.testing.assert_allclose(out["d_c"].to_value(u.Mpc), flow.distance(RA, DEC, CZ).column("distance.mean"), rtol=1e-5)
+
+
+def test_a_velocity_in_another_frame_is_converted_from_it(flow: FlowField) -> None:
+    d = flow.distance(RA, DEC, CZ)
+    for frame in ("cmb", "lg", "ls", "gsr"):
+        t = QTable({"ra": RA, "dec": DEC, f"v_{frame}": d.column(f"cz.{frame}") * KM_S})
+        np.testing.assert_allclose(cfcore.add_distances(t, field=flow)["d_c"].value, d.column("distance.mean"), rtol=1e-9)
+        t.rename_column(f"v_{frame}", "v")
+        same = cfcore.add_distances(t, cz="v", z_frame=frame, field=flow)
+        np.testing.assert_allclose(same["d_c"].value, d.column("distance.mean"), rtol=1e-9)
+        assert same.meta["cosmicflows"]["frames"]["cz"] == frame
+
+
+@pytest.mark.parametrize("missing", ["masked column", "masked quantity", "nan", "masked position"])
+def test_masked_rows_get_a_status_and_the_others_an_answer(missing: str, flow: FlowField) -> None:
+    hole = [False, True, False]
+    t = Table({"ra": RA, "dec": DEC, "cz_hel": MaskedColumn(CZ, mask=hole, unit=KM_S)}) if missing == "masked column" else \
+        QTable({"ra": RA, "dec": DEC, "cz_hel": Masked(CZ * KM_S, mask=hole)}) if missing == "masked quantity" else \
+        QTable({"ra": RA, "dec": DEC, "cz_hel": [2500, np.nan, 3200] * KM_S}) if missing == "nan" else \
+        Table({"ra": MaskedColumn(RA, mask=hole, unit="deg"), "dec": DEC, "zhel": CZ / C_KMS})
+    good = cfcore.add_distances(galaxies(), field=flow)
+    for out, name in ((cfcore.add_distances(t, field=flow), "d_c"), (cfcore.correct(t, field=flow), "z_hd")):
+        assert out["status"].tolist() == ["ok", "not_finite", "ok"] and np.isnan(out[name][1]) and out["flags"][1] == ""
+        if name == "d_c":
+            np.testing.assert_allclose(out["d_c"][[0, 2]].value, good["d_c"][[0, 2]].value, rtol=1e-12)
+
+
+def test_an_empty_table_gets_its_columns(flow: FlowField) -> None:
+    empty = galaxies()[:0]
+    for out in (cfcore.add_distances(empty, field=flow), cfcore.correct(empty, field=flow),
+                cfcore.correct(empty, field=flow, method="redshift-space", use_field_sigma=False)):
+        assert len(out) == 0 and {"flags", "status"} <= set(out.colnames)
+
+
+def test_a_table_of_tables_survives_a_file(flow: FlowField, tmp_path: object) -> None:
+    path = tmp_path / "t.ecsv"  # type: ignore[operator]
+    out = cfcore.correct(galaxies(), field=flow, prefix="cf_")
+    out.write(path)
+    back = QTable.read(path)
+    np.testing.assert_allclose(back["cf_v_pec"].to_value(KM_S), out["cf_v_pec"].value)
+    assert back.meta["cosmicflows"]["columns"]["method"] == "posterior" and back["cf_z_hd"].info.description
+
+
+def test_several_velocity_columns_are_listed_with_the_frame_each_implies(flow: FlowField) -> None:
+    t = galaxies(zCMB=CZ / C_KMS, v_lg=CZ * KM_S, z=CZ / C_KMS)
+    with pytest.raises(Ambiguous) as caught:
+        cfcore.add_distances(t, field=flow)
+    for words in ("cz_hel (cz, hel)", "zCMB (z, cmb)", "v_lg (cz, lg)", "z (z, frame not said)", "z= or cz="):
+        assert words in caught.value.message
+    assert caught.value.extra["candidates"] == {"cz_hel": "hel", "zCMB": "cmb", "v_lg": "lg", "z": ""}
+    assert cfcore.add_distances(t, z_frame="lg", field=flow).meta["cosmicflows"]["columns"]["velocity"] == "v_lg"
+    assert cfcore.add_distances(t, cz="cz_hel", field=flow).meta["cosmicflows"]["columns"]["velocity"] == "cz_hel"
+
+
+@pytest.mark.parametrize(("columns", "named", "error", "words"), [
+    ({}, {"z": "cz_hel"}, BadParameter, "a velocity; name it with cz="),
+    ({"zq": CZ / C_KMS}, {"z": "zq"}, BadParameter, "does not say its rest frame"),
+    ({"zq": CZ * u.Mpc}, {"z": "zq", "z_frame": "hel"}, BadParameter, "zq is in Mpc"),
+    ({"v": CZ}, {"cz": "v", "z_frame": "hel"}, BadParameter, r'table\["v"\].unit = "km / s"'),
+    ({"v": CZ * u.Mpc}, {"cz": "v", "z_frame": "hel"}, BadParameter, "v is in Mpc, which is no velocity"),
+    ({}, {"z_frame": "cmb"}, BadParameter, "says hel, z_frame= says cmb"),
+    ({}, {"z_frame": "earth"}, UnknownName, "earth"),
+    ({}, {"cz": "speed"}, BadParameter, "no column 'speed'; it has name, RA"),
+    ({}, {"cz": "cz_hel", "z": "cz_hel"}, Ambiguous, "both given"),
+    ({}, {"ra": "RA"}, BadParameter, "both columns"),
+    ({}, {"ra": "RA", "dec": "DEC", "coord": "c"}, Ambiguous, "given twice"),
+    ({}, {"ra": "RA", "dec": "DEC", "frame": "galactic"}, BadParameter, "ra and dec are ICRS"),
+    ({}, {"lon": "RA", "lat": "DEC", "frame": "galactic"}, BadParameter, "say icrs, frame= says galactic"),
+    ({"x": RA}, {"lon": "x", "lat": "DEC"}, BadParameter, "do not say their sky frame"),
+    ({"x": RA * u.m}, {"ra": "x", "dec": "DEC"}, BadParameter, "x is in m"),
+    ({"x": ["1h", "2h", "3h"]}, {"ra": "x", "dec": "DEC"}, BadParameter, "sexagesimal"),
+    ({"raj2000": RA, "dej2000": DEC}, {}, Ambiguous, "RA/DEC, raj2000/dej2000"),
+    ({}, {"coord": "RA"}, BadParameter, "is not a SkyCoord"),
+    ({"a": SkyCoord(RA, DEC, unit="deg"), "b": SkyCoord(RA, DEC, unit="deg")}, {}, Ambiguous, "a, b; name one with coord="),
+    ({"status": [1, 2, 3]}, {}, BadParameter, 'already has status; give prefix='),
+    ({}, {"sigma_z": "e", "sigma_cz": "e"}, Ambiguous, "both given"),
+    ({}, {"cz_frame": "hel"}, BadParameter, "option 'cz_frame' is not known")])
+@pytest.mark.parametrize("ask", [cfcore.add_distances, cfcore.correct])
+def test_no_column_unit_or_frame_is_guessed(columns: dict, named: dict, error: type[Exception], words: str, ask: object,
+                                            flow: FlowField) -> None:
+    with pytest.raises(error, match=words):
+        ask(galaxies(**columns), field=flow, **named)  # type: ignore[operator]
+
+
+def test_a_table_without_velocity_or_position_says_so(flow: FlowField) -> None:
+    with pytest.raises(BadParameter, match="name, RA, DEC is known to be a redshift"):
+        cfcore.add_distances(galaxies()["name", "RA", "DEC"], field=flow)
+    with pytest.raises(BadParameter, match="no columns of name, cz_hel are known to be a position"):
+        cfcore.add_distances(galaxies()["name", "cz_hel"], field=flow)
+    with pytest.raises(BadParameter, match="give an astropy Table"):
+        cfcore.add_distances({"ra": RA}, field=flow)  # type: ignore[arg-type]
+
+
+def test_a_known_distance_places_the_supernova(flow: FlowField) -> None:
+    z_hel = CZ / C_KMS
+    d_c = np.array([30.0, 65.0, 5000.0])
+    t = galaxies(D=d_c * u.Mpc, D_L=(1 + z_hel) * d_c * 1e3 * u.kpc, bare=d_c)
+    out = cfcore.correct(t, method="distance", distance="D", field=flow, H0=70)
+    there = flow.velocity(RA, DEC, d_c, H0=70)
+    np.testing.assert_allclose(out["v_pec"].value, there.column("v_rad"), rtol=1e-9)
+    assert out["status"].tolist() == ["ok", "ok", "outside_field"] and np.isnan(out["z_hd"][2]) and np.isfinite(out["z_cmb"][2])
+    luminosity = cfcore.correct(t, method="distance", distance="D_L", distance_kind="luminosity", field=flow, H0=70)
+    np.testing.assert_allclose(luminosity["z_hd"], out["z_hd"], rtol=1e-9)
+    for named, words in (({"distance": "bare", "method": "distance"}, "no unit"), ({"distance": "D"}, "does not use them"),
+                         ({"method": "distance"}, "needs the distances"), ({"method": "magic"}, "redshift-space"),
+                         ({"distance": "D", "method": "distance", "distance_kind": "angular"}, "comoving, luminosity")):
+        with pytest.raises(BadParameter, match=words):
+            cfcore.correct(t, field=flow, **named)
+
+
+def test_long_tables_are_solved_in_blocks_that_leave_no_trace(flow: FlowField, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    t = Table({"ra": rng.uniform(0, 360, 50), "dec": rng.uniform(-80, 80, 50), "zhel": rng.uniform(0.003, 0.02, 50)})
+    whole = cfcore.add_distances(t, field=flow)
+    real = quantity_tables.solve_blocks
+    monkeypatch.setattr(quantity_tables, "solve_blocks", lambda *a: real(*a, rows=7))
+    parts = cfcore.add_distances(t, field=flow)
+    for name in whole.colnames:
+        assert np.array_equal(whole[name], parts[name], equal_nan=whole[name].dtype.kind == "f")
+
+
+def test_the_well_known_names_name_frames_that_exist() -> None:
+    assert set(REDSHIFT_COLUMNS.values()) | set(VELOCITY_COLUMNS.values()) <= set(VELOCITY_FRAMES) | {""}
+    assert set(POSITION_COLUMNS) == set(SKY_FRAMES) and not REDSHIFT_COLUMNS.keys() & VELOCITY_COLUMNS.keys()
+    assert all(name == name.lower() for name in (*REDSHIFT_COLUMNS, *VELOCITY_COLUMNS))
+    assert find_velocity(["ZCMB"], frame="cmb_fixsen96") == ("ZCMB", "z", "cmb_fixsen96")
+    assert find_velocity(["a", "cz"], frame="Heliocentric") == ("cz", "cz", "hel")
+    assert find_position(["l", "SGL", "sgb"]) == ("SGL", "sgb", "supergalactic")
+    assert find_position(["ra", "dec", "GLON", "GLAT"], frame="galactic") == ("GLON", "GLAT", "galactic")
+    with pytest.raises(Ambiguous, match="RA/dec, ra/dec"):
+        find_position(["RA", "ra", "dec"])
