@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from . import __version__, fields_cli
-from .errors import CosmicFlowsError
-from .options import FLOW_TYPES
+from . import __version__, distance_cli, fields_cli
+from .errors import CosmicFlowsError, UnknownName, UsageError
 
 EXIT_OK, EXIT_USAGE, EXIT_TRANSIENT, EXIT_INTERNAL = 0, 2, 3, 70
 _EXIT = {"usage": EXIT_USAGE, "transient": EXIT_TRANSIENT, "timeout": EXIT_TRANSIENT, "fatal": EXIT_INTERNAL}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 2 refused, 3 try again later, 70 our fault."""
+    """Run one command; return its exit code: 0 done, 1 not all answered, 2 refused, 3 try later, 70 our fault."""
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args) or 0)
     except CosmicFlowsError as exc:
         print(f"cosmicflows: {exc.message}", file=sys.stderr)
-        if exc.hint:
-            print(f"  {exc.hint}", file=sys.stderr)
+        for line in _ways_out(exc):
+            print(f"  {line}", file=sys.stderr)
         return _EXIT[exc.kind]
     except ModuleNotFoundError as exc:
         print(f"cosmicflows: {exc.name} is not installed; pip install 'cosmicflows[server]' brings what the services "
@@ -35,7 +35,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        # whoever read our output has gone; without this the interpreter complains once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as exc:
+        if args.run in _SERVICES:
+            raise
+        print(f"cosmicflows: {exc.filename or 'a file or a pipe'}: {exc.strerror or exc}; mend that and try again",
+              file=sys.stderr)
+        return EXIT_TRANSIENT
+    except Exception as exc:
+        if args.run in _SERVICES:
+            # the log of a service is read by those who can mend it
+            raise
+        at = traceback.extract_tb(exc.__traceback__)[-1]
+        print(f"cosmicflows: this is our fault, not yours: {type(exc).__name__} in {Path(at.filename).name} line {at.lineno} "
+              f"({str(exc)[:200]}); please report it with the command", file=sys.stderr)
+        return EXIT_INTERNAL
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,21 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--field", help="default field")
     p.set_defaults(run=_worker)
 
-    p = commands.add_parser("distance", help="distance of one object from its velocity")
-    _data(p)
-    _place(p)
-    p.add_argument("--cz", type=float, required=True, help="observed velocity c z, km/s")
-    p.add_argument("--cz-frame", default="hel", help="rest frame of --cz (default hel)")
-    p.add_argument("--sigma-v", type=float, help="scatter about the field, km/s")
-    p.add_argument("--prior", default="volume")
-    p.set_defaults(run=_distance)
-
-    p = commands.add_parser("velocity", help="peculiar velocity at a known distance")
-    _data(p)
-    _place(p)
-    p.add_argument("--distance", type=float, required=True, help="comoving distance, Mpc")
-    p.set_defaults(run=_velocity)
-
+    distance_cli.register(commands, _find)
     fields_cli.register(commands)
     return parser
 
@@ -94,15 +96,6 @@ def _data(parser: argparse.ArgumentParser) -> None:
 def _http(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default 5000)")
-
-
-def _place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ra", "--lon", dest="lon", type=float, required=True, help="longitude in --frame, deg")
-    parser.add_argument("--dec", "--lat", dest="lat", type=float, required=True, help="latitude in --frame, deg")
-    parser.add_argument("--frame", default="icrs", help="icrs (default), galactic or supergalactic")
-    parser.add_argument("--field", help="velocity field (default: this machine's)")
-    parser.add_argument("--H0", type=float, default=75.0, help="km/s/Mpc, scales Mpc only (default 75)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -137,63 +130,41 @@ def _worker(args: argparse.Namespace) -> int:
         ["--data", str(chosen.data), "--connect", chosen.bus, *field]) or 0)
 
 
-def _distance(args: argparse.Namespace) -> int:
-    from . import distances, open_field
-    from .options import FlowOptions
-    field = open_field(args.field, args.data)
-    opt = FlowOptions(frame=args.frame, cz_frame=args.cz_frame, H0=args.H0, sigma_v=args.sigma_v, prior=args.prior)
-    d = distances.solve(field, args.lon, args.lat, args.cz, options=opt)
-    status = distances.STATUS[d.status[0]]
-    if args.json:
-        plain = {"status": status, "flags": d.flags(), "roots": d.roots(), "v_rad": _finite(d.column("v_rad")[0]),
-                 **{t: {k: _finite(v) for k, v in d.summary(t).items()} for t in FLOW_TYPES},
-                 "field": field.manifest.id, "options": opt.as_dict()}
-        print(json.dumps(plain, indent=2))
-        return EXIT_OK
-    sigma_v = field.manifest.sigma_v if opt.sigma_v is None else opt.sigma_v
-    print(f"cz = {args.cz:g} km/s ({opt.cz_frame}), {args.lon:g} {args.lat:g} deg ({opt.frame}), field "
-          f"{field.manifest.id}, H0 = {opt.H0:g}, sigma_v = {sigma_v:g} km/s, prior {opt.prior}")
-    if status != "ok":
-        print(f"  no answer: {status}")
-        return EXIT_USAGE
-    for flow, unit in FLOW_TYPES.items():
-        s = d.summary(flow)
-        print(f"  {flow:<10} {s['mean']:10.2f} +- {s['std']:.2f} {unit}   median {s['median']:.2f} "
-              f"[{s['p16']:.2f}, {s['p84']:.2f}]")
-    print(f"  v_rad      {d.column('v_rad')[0]:10.1f} km/s (posterior mean, positive = receding)")
-    for root in d.roots():
-        print(f"  root       {root['d_mpc']:10.2f} Mpc   weight {root['weight']:.3f}   v_rad {root['v_rad']:.0f} km/s")
-    if d.flags():
-        print(f"  flags      {', '.join(d.flags())}")
-    return EXIT_OK
+_SERVICES = (_serve, _gateway, _catalog, _worker)
 
 
-def _velocity(args: argparse.Namespace) -> int:
-    from . import distances, open_field
-    from .options import FlowOptions
-    field = open_field(args.field, args.data)
-    opt = FlowOptions(frame=args.frame, H0=args.H0)
-    v = distances.velocities(field, args.lon, args.lat, args.distance, options=opt)
-    if distances.STATUS[v.status[0]] not in ("ok", "outside_field"):
-        print(f"cosmicflows: {distances.STATUS[v.status[0]]}", file=sys.stderr)
-        return EXIT_USAGE
-    row = {name: _finite(v.column(name)[0]) for name in distances.VELOCITY_VALUES}
-    if args.json:
-        print(json.dumps({"inside": bool(v.inside[0]), **row, "field": field.manifest.id, "options": opt.as_dict()},
-                         indent=2))
-        return EXIT_OK
-    print(f"distance = {args.distance:g} Mpc (H0 = {opt.H0:g}), {args.lon:g} {args.lat:g} deg ({opt.frame}), field "
-          f"{field.manifest.id}")
-    if not v.inside[0]:
-        print("  outside the field: no velocity is known there")
-        return EXIT_OK
-    print(f"  v_rad {row['v_rad']:.1f} km/s   v_pec (SG) {row['v_pec.sgx']:.0f} {row['v_pec.sgy']:.0f} "
-          f"{row['v_pec.sgz']:.0f} km/s   c z (CMB) {row['cz.cmb']:.0f} km/s   c z (hel) {row['cz.hel']:.0f} km/s")
-    return EXIT_OK
+def _find(data: Path | None, name: str) -> dict[str, object]:
+    """Return what the catalogue of this machine knows of a name, or refuse it with what could have been meant."""
+    from .registry import Registry
+    build, store = import_module("catalog_svc.build"), import_module("catalog_svc.store")
+    try:
+        here = store.Store(build.ensure(Registry(data).data))
+    except CosmicFlowsError as exc:
+        if exc.code not in ("catalog_missing", "catalog_not_writable"):
+            raise
+        raise UsageError(exc.message, code=exc.code, where="name", hint="or give --ra, --dec and --cz") from exc
+    try:
+        return dict(here.resolve(name))
+    except UnknownName as exc:
+        if not exc.extra.get("suggestions"):
+            exc.extra["begin_so"] = here.hints(name, limit=5)[0]
+        raise
+    finally:
+        here.close()
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if value == value else None
+def _ways_out(exc: CosmicFlowsError) -> Iterator[str]:
+    """Yield what else could be asked, one line each, when the message does not already say it."""
+    if exc.hint:
+        yield exc.hint
+    for key in ("suggestions", "candidates"):
+        listed = exc.extra.get(key)
+        for entry in listed if isinstance(listed, list) else ():
+            if isinstance(entry, dict):
+                yield f"{entry.get('name')}   ({entry.get('reason')})"
+    begin_so = exc.extra.get("begin_so")
+    if isinstance(begin_so, list) and begin_so:
+        yield f"names that begin so: {', '.join(map(str, begin_so))}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from made_fields import Cube, linear_theory
 
+from cfcore.cli import main
 from cfcore.manifest import Manifest
 from cfcore.products import PRODUCTS, Product, ProductFile
 
@@ -62,3 +63,20 @@ def real_cf4() -> Path:
     if home is None:
         pytest.skip(f"the CF4 files are not in {shared}; set CF_SHARED")
     return home
+
+
+@pytest.fixture
+def command(house_data: Path, capsys: pytest.CaptureFixture[str],
+            monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run `cosmicflows ...` in this process; return exit code, standard output and standard error."""
+    monkeypatch.setenv("CF_DATA", str(house_data))
+
+    def call(*words: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(w) for w in words])
+        except SystemExit as exc:
+            code = int(str(exc.code))
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return code, said.out, said.err
+    return call

@@ -345,8 +345,8 @@ def test_a_table_may_begin_outside_the_lattice() -> None:
 
 def test_the_command_line_says_that_a_distance_lies_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from cfcore.cli import main
-    assert main(["velocity", "--ra", "1", "--dec", "2", "--distance", "900", "--data", str(tmp_path)]) == 0
-    assert "outside the field: no velocity is known there" in capsys.readouterr().out
+    assert main(["velocity", "--ra", "1", "--dec", "2", "--distance", "900", "--data", str(tmp_path)]) == 1
+    assert "lies outside field ongc-linear; no velocity is known there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("prior", ["volume", "density", "flat"])

@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
-EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/sources.py": {"astropy"}, "cfcore/plots.py": {"matplotlib"},
-         **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables")}}
+EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
+         **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "sources",
+                                                   "astrotable")}}
 SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},
            "flow_worker": {"zmq", "msgpack"}}
 
@@ -84,8 +85,9 @@ def test_every_knob_has_a_line_in_the_configuration_page() -> None:
         assert f"`{f.name}`" in page and f"`CF_{f.name.upper()}`" in page, f.name
 
 
-def test_importing_cfcore_loads_numpy_and_nothing_else() -> None:
-    code = ("import sys, cfcore; heavy = {'astropy', 'scipy', 'msgpack', 'zmq', 'aiohttp', 'orjson', 'pydantic', 'pyongc'}"
+@pytest.mark.parametrize("module", ["cfcore", "cfcore.cli, cfcore.tables, cfcore.astrotable, cfcore.arrowtable"])
+def test_importing_cfcore_loads_numpy_and_nothing_else(module: str) -> None:
+    code = (f"import sys, {module}; heavy = set('astropy scipy msgpack zmq aiohttp orjson pydantic pyongc pyarrow'.split())"
             " & set(sys.modules); assert not heavy, heavy")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

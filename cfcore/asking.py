@@ -1,0 +1,188 @@
+"""The questions of the command line, answered in this process; `remote` answers the same ones over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import __version__, distances, frames
+from .field import FlowField
+from .options import FLOW_TYPES, FlowOptions
+
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+Facts = dict[str, Any]
+"""Plain data: an answer, or where it comes from."""
+
+OUTSIDE = distances.STATUS.index("outside_field")
+_MPC = ("Mpc", "h^-1 Mpc")
+_SUMMARY_WORDS = {"mean": "posterior mean", "std": "posterior standard deviation", "mode": "posterior mode",
+                  "p2_5": "2.5 % quantile", "p16": "16 % quantile", "median": "median", "p84": "84 % quantile",
+                  "p97_5": "97.5 % quantile"}
+_VARIABLES = {"distance": "comoving distance", "luminosity": "luminosity distance", "comoving": "comoving distance",
+              "hubble": "Hubble velocity c zbar"}
+
+
+class Answer(NamedTuple):
+    """Describe one column of numbers that an answer adds to a table."""
+
+    name: str
+    unit: str
+    description: str
+    decimals: int | None
+    """Digits after the point in text; None: six significant digits."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Hold the columns of a question, shape (n,): deg, and km/s (cz) or Mpc (distance); NaN where a row has a fault."""
+
+    lon: F64
+    lat: F64
+    value: F64
+    sigma: F64 | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Hold what came back for n rows.
+
+    Attributes
+    ----------
+    numbers : dict of ndarray, shape (n,)
+        By the names of `Asker.columns`; NaN where there is no answer.
+    status, flag_bits : ndarray of int32, shape (n,)
+        As in `cfcore.distances`; a velocity answer raises no flags.
+    """
+
+    numbers: dict[str, F64]
+    status: I32
+    flag_bits: I32
+
+
+class Asker(Protocol):
+    """Answer questions, here or elsewhere."""
+
+    question: str
+    flow: str
+    rows: int
+    """Rows of a chunk."""
+    jobs: int
+    """Chunks that may be on their way at once."""
+
+    def ask(self, rows: Rows) -> Answers:
+        """Answer one chunk; several threads may ask at once."""
+
+    def facts(self) -> Facts:
+        """Return the provenance of the answers; elsewhere it is known after the first of them."""
+
+    def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
+        """Answer one object with all there is to say, in the words of the HTTP API."""
+
+
+def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
+    """Return the columns of numbers that a question adds to a table."""
+    cz = tuple(Answer(f"cz_{f}", "km/s", f"{'observed' if question == 'distance' else 'predicted'} c z, frame {f}", 2)
+               for f in frames.REPORTED_FRAMES)
+    flow_of = tuple(Answer(f"v_{a}", "km/s", f"peculiar velocity along {a.upper()}, CMB frame", 2)
+                    for a in ("sgx", "sgy", "sgz"))
+    v_rad = Answer("v_rad", "km/s", "radial peculiar velocity, CMB frame, positive = receding", 2)
+    delta = Answer("delta", "", "density contrast", 4)
+    if question == "velocity":
+        return (*(Answer(a, "h^-1 Mpc", f"supergalactic {a.upper()}", 4) for a in ("sgx", "sgy", "sgz")), *flow_of, v_rad,
+                delta, Answer("sigma", "km/s", "error of the field's velocity", 2),
+                Answer("cz_hubble", "km/s", "c zbar, no peculiar velocity", 2), *cz)
+    unit = FLOW_TYPES[flow]
+    return (*(Answer(f"{flow}_{s}", unit, f"{_VARIABLES[flow]}, {_SUMMARY_WORDS[s]}", 4 if unit in _MPC else 2)
+              for s in distances.SUMMARY), *cz, v_rad, *flow_of, delta,
+            Answer("inside_fraction", "", "share of the posterior inside the field", 5),
+            Answer("evidence", "s/km", "integral of prior times likelihood", None),
+            Answer("n_roots", "", "distances at which the mean field predicts this velocity", 0))
+
+
+class Local:
+    """Answer from a field of this machine."""
+
+    def __init__(self, field: FlowField, options: FlowOptions, question: str, flow: str = "distance", *,
+                 rows: int = 20_000, jobs: int = 1) -> None:
+        self.field, self.options, self.question, self.flow, self.rows, self.jobs = field, options, question, flow, rows, jobs
+
+    def ask(self, rows: Rows) -> Answers:
+        """Answer one chunk."""
+        if self.question == "velocity":
+            v = distances.velocities(self.field, rows.lon, rows.lat, rows.value, options=self.options)
+            status = np.where((v.status == 0) & ~v.inside, OUTSIDE, v.status).astype(np.int32)
+            numbers = {name.replace("v_pec.", "v_").replace(".", "_"): v.column(name) for name in distances.VELOCITY_VALUES}
+            return Answers(numbers, status, np.zeros(len(status), np.int32))
+        d = distances.solve(self.field, rows.lon, rows.lat, rows.value, options=self.options,
+                            sigma_cz=0.0 if rows.sigma is None else rows.sigma)
+        words = {"v_rad": "v_rad", "delta": "delta", "inside_fraction": "inside_fraction", "evidence": "evidence",
+                 **{f"cz_{f}": f"cz.{f}" for f in frames.REPORTED_FRAMES},
+                 **{f"v_{a}": f"v_pec.{a}" for a in ("sgx", "sgy", "sgz")},
+                 **{f"{self.flow}_{s}": f"{self.flow}.{s}" for s in distances.SUMMARY}}
+        numbers = {name: d.column(column) for name, column in words.items()}
+        numbers["n_roots"] = np.where(d.status == 0, d.n_roots, np.nan)
+        return Answers(numbers, d.status, d.flag_bits)
+
+    def facts(self) -> Facts:
+        """Return the provenance of the answers."""
+        m, opt = self.field.manifest, self.options
+        return {"field": {"id": m.id, "version": f"{m.version}-{m.sha256[:8]}", "sha256": m.sha256, "citation": m.citation},
+                "frame": opt.frame, "cosmology": {"H0": opt.H0, "Om": opt.Om}, "composition": opt.composition,
+                **({} if self.question == "velocity" else {
+                    "cz_frame": opt.cz_frame, "sigma_v": m.sigma_v if opt.sigma_v is None else opt.sigma_v,
+                    "prior": opt.prior, "alpha": opt.alpha, "use_field_sigma": opt.use_field_sigma,
+                    "observer": opt.observer, "rmax": opt.rmax, "dr": opt.dr}),
+                "cfcore": __version__}
+
+    def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
+        """Answer one object with all there is to say."""
+        if self.question == "velocity":
+            v = distances.velocities(self.field, lon, lat, value, options=self.options)
+            c = {name: float(v.column(name)[0]) for name in distances.VELOCITY_VALUES}
+            status = int(v.status[0]) or (0 if v.inside[0] else OUTSIDE)
+            return {"xyz_hmpc": [c["sgx"], c["sgy"], c["sgz"]], "inside": bool(v.inside[0]),
+                    "v_pec": {a: c[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")},
+                    **{k: c[k] for k in ("v_rad", "delta", "sigma", "cz_hubble")},
+                    "cz": {f: c[f"cz.{f}"] for f in frames.REPORTED_FRAMES}, "status": distances.STATUS[status]}
+        d = distances.solve(self.field, lon, lat, value, sigma_cz=sigma, options=self.options)
+        c = {name: float(d.column(name)[0]) for name in distances.VALUES}
+        return {"cz": {f: c[f"cz.{f}"] for f in frames.REPORTED_FRAMES},
+                **{flow: {**{s: c[f"{flow}.{s}"] for s in distances.SUMMARY}, "unit": unit}
+                   for flow, unit in FLOW_TYPES.items()},
+                "modulus": {s: c[f"modulus.{s}"] for s in distances.MODULUS}, "roots": d.roots(), "v_rad": c["v_rad"],
+                "v_pec": {a: c[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")},
+                **{k: c[k] for k in ("delta", "inside_fraction", "evidence")}, "flags": d.flags(),
+                "status": distances.STATUS[int(d.status[0])]}
+
+
+def reason(status: str, names: dict[str, str], values: dict[str, float], field: str) -> str:
+    """Say in a sentence why a row has no answer.
+
+    Parameters
+    ----------
+    status : str
+        A word of `distances.STATUS` other than "ok".
+    names, values : dict
+        By quantity (lon, lat, cz, sigma_cz, distance): what the user calls it, and its value in house units.
+    field : str
+        Id of the field.
+    """
+    if status == "outside_field":
+        if "distance" in values:
+            return (f"{names['distance']} = {values['distance']:g} Mpc lies outside field {field}; no velocity is known "
+                    "there; ask another --field")
+        return (f"{names['cz']} = {values['cz']:g} km/s lies beyond the line of sight of field {field}; ask another "
+                "--field, a larger --rmax if you set one, or drop it")
+    if status == "not_finite":
+        name = next((names[k] for k, v in values.items() if not np.isfinite(v)), "a value")
+        return f"{name} is not a finite number"
+    key = status.removesuffix("_out_of_range")
+    least, greatest, unit = distances.ROW_LIMITS[key]
+    text = f"{names[key]} = {values[key]:g} lies outside {least:g} ... {greatest:g} {unit}"
+    if key == "lat" and abs(values["lon"]) <= 90.0 and abs(values["lat"]) <= 360.0:
+        text += f"; perhaps {names['lon']} and {names['lat']} are swapped"
+    return text

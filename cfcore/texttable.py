@@ -1,0 +1,370 @@
+"""Delimited text as a table: CSV, TSV and blank-separated columns, read and written in chunks.
+
+What a row holds goes out as it came in, character by character; a row that cannot be read costs no other row its
+answer. The csv module is asked only about chunks that hold a quote: splitting costs a third of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import digits
+from .columns import Column
+from .errors import BadParameter
+from .tables import Chunk, Faults, NewColumn, Reader, numbers
+
+F64 = NDArray[np.float64]
+
+_BLANK = " "
+_LONGEST_LINE = 1 << 20
+
+
+def reader(stream: IO[bytes], name: str, fmt: str, *, extension: str | None, delimiter: str | None) -> TextReader:
+    """Open delimited text."""
+    if extension is not None:
+        raise BadParameter(f"--extension chooses a table of a FITS or VOTable file; {name} is text", where="extension")
+    return TextReader(stream, name, fmt, delimiter)
+
+
+def writer(stream: IO[bytes], fmt: str, source: Reader, facts: Mapping[str, object], *, comments: bool) -> TextWriter:
+    """Return a writer of delimited text."""
+    return TextWriter(stream, fmt, source, facts, comments=comments)
+
+
+class TextReader:
+    """Read delimited text in chunks of lines.
+
+    Raises
+    ------
+    BadParameter
+        When there is no header line, or the bytes are not text.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str, fmt: str, delimiter: str | None = None) -> None:
+        self.name, self.rows, self.notes = name, None, []
+        self._stream = stream
+        head = stream.peek(4096)[:4096] if hasattr(stream, "peek") else b""
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise BadParameter(f"{name} is UTF-16 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8)",
+                               code="not_text", where="table")
+        if b"\0" in head:
+            raise BadParameter(f"{name} is no text (it holds zero bytes); name its format with --input-format",
+                               code="not_text", where="table")
+        try:
+            self._size: int | None = os.fstat(stream.fileno()).st_size or None
+        except (OSError, io.UnsupportedOperation):
+            self._size = None
+        # surrogateescape: bytes that are not UTF-8 go out as they came in
+        self._text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        self._line = 0
+        self.comments: list[str] = []
+        header = self._header(fmt)
+        self.line_end = "\r\n" if header.endswith("\r\n") else "\n"
+        self.header = header.rstrip("\r\n")
+        self.delimiter = delimiter or self._sniff(fmt)
+        names = self._split([self.header.lstrip("#") if self._commented else self.header])[0]
+        if self._commented:
+            names = [n.strip() for n in names]
+        elif 2 * sum(map(_is_number, names)) > len(names):
+            raise BadParameter(f"{name} has no header line: line {self._line} is {self.header[:60]!r}; put a line with the "
+                               "names of the columns above the rows", code="no_header", where="table")
+        while len(names) > 1 and not names[-1].strip():
+            # a delimiter at the end of the header, as spreadsheets leave it
+            names.pop()
+        self.columns: tuple[Column, ...] = tuple(Column(n.strip()) for n in names)
+        self.decimal_comma = False
+        self.not_utf8: int | None = None
+
+    def chunks(self, rows: int) -> Iterator[Chunk]:
+        """Yield chunks of at most `rows` rows."""
+        while lines := self._take(rows):
+            if chunk := self._chunk(lines):
+                yield chunk
+
+    def fraction(self) -> float | None:
+        """Return how much of the file has been read."""
+        if self._size is None:
+            return None
+        try:
+            return min(self._stream.tell() / self._size, 1.0)
+        except (OSError, ValueError):
+            return None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._text.close()
+
+    def _header(self, fmt: str) -> str:
+        """Read comments and the header; a commented header (``# ra dec cz``) stands right above the first numbers."""
+        self._commented, self._waiting = False, []
+        for line in self._text:
+            self._line += 1
+            self._check_line(line)
+            if not line.strip():
+                continue
+            if not line.startswith("#"):
+                if self.comments and all(_is_number(f) for f in re.split(r"[,;\t|\s]+", line.strip()) if f):
+                    self._commented, self._waiting = True, [line]
+                    self._line -= 1
+                    return self.comments.pop()
+                return line
+            self.comments.append(line)
+            if len(self.comments) > 10_000:
+                break
+        raise BadParameter(f"{self.name} has no header line and no rows" if not self.comments else
+                           f"{self.name} holds comments only; a table has a header line and rows",
+                           code="empty_table", where="table")
+
+    def _sniff(self, fmt: str) -> str:
+        if fmt == "tsv":
+            return "\t"
+        header = re.sub(r'"[^"]*"', "", self.header)
+        found = [d for d in (",", ";", "\t", "|") if d in header]
+        if fmt == "text" and not found:
+            return _BLANK
+        if len(found) > 1:
+            # the delimiter is the one that cuts the header and the first row alike; the other stands in names
+            if not self._waiting:
+                self._waiting = list(islice(self._text, 1))
+            row = re.sub(r'"[^"]*"', "", "".join(self._waiting))
+            found = [d for d in found if header.count(d) == row.count(d)] or found
+            if len(found) > 1:
+                raise BadParameter(f"the header of {self.name} holds {' and '.join(map(repr, found))}; say which one divides "
+                                   "the columns with --delimiter", code="ambiguous_delimiter", where="delimiter")
+        return found[0] if found else ","
+
+    def _take(self, rows: int) -> list[str]:
+        lines = [*self._waiting, *islice(self._text, max(rows - len(self._waiting), 0))]
+        self._waiting = []
+        self._check_line(max(lines, key=len, default=""))
+        return lines
+
+    def _check_line(self, line: str) -> None:
+        if len(line) > _LONGEST_LINE:
+            raise BadParameter(f"{self.name} has a line of more than {_LONGEST_LINE} characters after line {self._line}; it "
+                               "is no table of text", code="not_text", where="table")
+
+    def _chunk(self, lines: list[str]) -> TextChunk | None:
+        first = self._line + 1
+        if self.delimiter != _BLANK and any('"' in line for line in lines):
+            raw, fields, numbers = self._quoted(lines)
+        else:
+            self._line += len(lines)
+            raw = [line.rstrip("\r\n") for line in lines]
+            numbers: Sequence[int] = range(first, first + len(raw))
+            keep = [bool(line) and not line.isspace() for line in raw]
+            if self.delimiter == _BLANK:
+                keep = [k and not line.lstrip().startswith("#") for k, line in zip(keep, raw)]
+            if not all(keep):
+                numbers = [n for n, k in zip(numbers, keep) if k]
+                raw = [line for line, k in zip(raw, keep) if k]
+            fields = self._split(raw)
+        if not raw:
+            return None
+        if self.not_utf8 is None:
+            self.not_utf8 = next((n for n, line in zip(numbers, raw) if not _encodes(line)), None)
+            if self.not_utf8 is not None:
+                self.notes.append(f"row {self.not_utf8} holds bytes that are not UTF-8; in text they pass as they are")
+        return TextChunk(self, numbers, raw, fields)
+
+    def _split(self, lines: list[str]) -> list[list[str]]:
+        if self.delimiter == _BLANK:
+            if any('"' in line for line in lines):
+                return list(csv.reader((line.strip() for line in lines), delimiter=" ", skipinitialspace=True))
+            return [line.split() for line in lines]
+        if any('"' in line for line in lines):
+            return list(csv.reader(lines, delimiter=self.delimiter))
+        delimiter = self.delimiter
+        if delimiter == "|":
+            # such tables are padded to be looked at
+            return [[f.strip() for f in line.split(delimiter)] for line in lines]
+        return [line.split(delimiter) for line in lines]
+
+    def _quoted(self, lines: list[str]) -> tuple[list[str], list[list[str]], list[int]]:
+        """Cut lines with quotes into records; a record may span lines, also beyond the end of `lines`."""
+        taken: list[str] = []
+
+        def feed() -> Iterator[str]:
+            for line in chain(lines, self._text):
+                taken.append(line)
+                yield line
+
+        raw, fields, numbers, used = [], [], [], 0
+        try:
+            for record in csv.reader(feed(), delimiter=self.delimiter):
+                number = self._line + 1
+                self._line += len(taken)
+                used += len(taken)
+                if record and "".join(taken).strip():
+                    raw.append("".join(taken).rstrip("\r\n"))
+                    fields.append(record)
+                    numbers.append(number)
+                taken.clear()
+                if used >= len(lines):
+                    break
+        except csv.Error as exc:
+            raise BadParameter(f"row {self._line + 1} of {self.name} cannot be read ({exc}); a quote that is opened there is "
+                               "perhaps never closed", code="bad_quotes", where="table") from exc
+        return raw, fields, numbers
+
+
+class TextChunk:
+    """Hold some rows of text: the lines as they came, and their fields."""
+
+    def __init__(self, source: TextReader, numbers: Sequence[int], raw: list[str], fields: list[list[str]]) -> None:
+        self.source, self.numbers, self.raw, self.fields = source, numbers, raw, fields
+        self.faults: Faults = {}
+        width = len(source.columns)
+        if set(map(len, fields)) != {width}:
+            self._mend(width)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.raw)
+
+    def _mend(self, width: int) -> None:
+        """Bring every row to the width of the header; a row that had another gets a fault."""
+        delimiter = self.source.delimiter
+        for i, row in enumerate(self.fields):
+            n = len(row)
+            if n == width:
+                continue
+            if n < width:
+                self.faults[i] = ("wrong_length", f"the row has {n} field{'s' * (n != 1)}, the header has {width}")
+                self.raw[i] += delimiter * (width - n)
+                self.fields[i] = row + [""] * (width - n)
+                continue
+            extra = row[width:]
+            if any(f.strip() for f in extra):
+                self.faults[i] = ("wrong_length", f"the row has {n} fields, the header has {width}; "
+                                  f"{delimiter.join(extra)[:40]!r} is left out")
+            self.fields[i] = row[:width]
+            self.raw[i] = joined(self.fields[i], "," if delimiter == _BLANK else delimiter) if '"' in self.raw[i] \
+                else delimiter.join(row[:width])
+
+    def column(self, index: int) -> tuple[F64, Faults]:
+        """Return a column as numbers."""
+        texts = [row[index] for row in self.fields]
+        if self.source.delimiter == ";" and any("," in t for t in texts):
+            self.source.decimal_comma = True
+            texts = [t.replace(",", ".") for t in texts]
+        return numbers(self.source.columns[index].name, texts)
+
+    def text(self, delimiter: str) -> list[str]:
+        """Return the rows as lines: as they came, unless the delimiter changes."""
+        if delimiter == self.source.delimiter:
+            return self.raw
+        return [joined(row, delimiter) for row in self.fields]
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return every column as byte strings, read as numbers or text when all rows are there."""
+        out = []
+        for column in zip(*self.fields):
+            if self.source.delimiter == ";" and self.source.decimal_comma:
+                column = tuple(_decimal_point(t) for t in column)
+            out.append(np.array([t.encode("utf-8", "surrogateescape") for t in column]))
+        return out
+
+
+class TextWriter:
+    """Write delimited text in chunks: the rows as they came, the added columns after them."""
+
+    def __init__(self, stream: IO[bytes], fmt: str, source: Reader, facts: Mapping[str, object], *, comments: bool) -> None:
+        self._stream, self._source, self._begun = stream, source, False
+        self._text_source = source if isinstance(source, TextReader) else None
+        self._facts = facts if comments else {}
+        self._delimiter, self._end = ("\t" if fmt == "tsv" else ","), "\n"
+        if self._text_source is not None:
+            self._end = self._text_source.line_end
+            if fmt == "csv" and self._text_source.delimiter in (",", ";"):
+                self._delimiter = self._text_source.delimiter
+
+    def write(self, chunk: Chunk, added: Sequence[NewColumn]) -> None:
+        """Add one chunk."""
+        self.start(added)
+        self._put(f"{a}{self._delimiter}{b}{self._end}"
+                  for a, b in zip(chunk.text(self._delimiter), self._tails(added)))
+
+    def finish(self) -> None:
+        """Write nothing: each chunk is out already."""
+
+    def start(self, added: Sequence[NewColumn]) -> None:
+        """Write the header, once."""
+        if self._begun:
+            return
+        self._begun = True
+        new = [a.name for a in added]
+        text = self._text_source
+        head = [f"# {k}: {json.dumps(v, ensure_ascii=False)}{self._end}" for k, v in self._facts.items()]
+        if text is not None and text.delimiter == self._delimiter:
+            row = text.header
+            n = len(next(csv.reader([row], delimiter=self._delimiter), []))
+            # what the header had behind its last name is no column
+            row = row if n == len(text.columns) else self._delimiter.join(c.name for c in text.columns)
+            head += [*text.comments, self._delimiter.join([row, *new]) + self._end]
+        else:
+            head += [joined([*(c.name for c in self._source.columns), *new], self._delimiter) + self._end]
+        self._put(head)
+
+    def _put(self, lines: Iterator[str] | list[str]) -> None:
+        self._stream.write("".join(lines).encode("utf-8", "surrogateescape"))
+
+    def _tails(self, added: Sequence[NewColumn]) -> list[str]:
+        point = "," if self._delimiter == ";" and getattr(self._source, "decimal_comma", False) else "."
+        parts: list[list[str]] = []
+        for is_text, group in groupby(added, lambda c: isinstance(c.values, list)):
+            columns = list(group)
+            if is_text:
+                parts += [_texts(c.values, self._delimiter) for c in columns if isinstance(c.values, list)]
+            else:
+                parts.append(digits.lines([np.asarray(c.values, float) for c in columns], [c.decimals for c in columns],
+                                          delimiter=self._delimiter, point=point))
+        return parts[0] if len(parts) == 1 else list(map(self._delimiter.join, zip(*parts)))
+
+
+def _texts(values: list[str], delimiter: str) -> list[str]:
+    """Quote texts where they need it; the few that occur are looked at once."""
+    shown = {v: joined([v], delimiter) if v else "" for v in set(values)}
+    return [shown[v] for v in values]
+
+
+def joined(fields: Sequence[str], delimiter: str) -> str:
+    """Return one line of delimited text, quoted where it must be."""
+    if not any(delimiter in f or '"' in f or "\n" in f or "\r" in f for f in fields):
+        return delimiter.join(fields)
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="").writerow(fields)
+    return text.getvalue()
+
+
+def _encodes(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.strip().replace(",", "."))
+    except ValueError:
+        return not text.strip()
+    return True
+
+
+def _decimal_point(text: str) -> str:
+    """Return a number with a decimal comma in our spelling, other text as it is."""
+    return text.replace(",", ".") if re.fullmatch(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*", text) else text
