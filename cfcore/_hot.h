@@ -13,7 +13,7 @@
 /* A node coordinate computed in floating point may miss its own face by a few ulp; a billionth of a cell forgives that. */
 #define CF_FACE 1e-9
 /* Samples whose likelihood is below exp(-CF_CUT) of the greatest weigh nothing: r^2 grows by 1e7 at most. */
-#define CF_CUT 32.0
+#define CF_CUT 28.125
 /* Tables along the line are this much longer than the line, so that vectors may overhang; `trap` is 0 there. */
 #define CF_OVERHANG 8
 /* Most realisations as stored; rows of scratch on the stack are this long. */
@@ -57,7 +57,7 @@ typedef struct {
 } cf_sight;
 
 enum { CF_AREA, CF_R1, CF_R2, CF_Z1, CF_Z2, CF_MU1, CF_MU2, CF_VX, CF_VY, CF_VZ, CF_DELTA, CF_VR2, CF_PMAX, CF_PAT,
-       CF_PEMAX, CF_PEAT, CF_N_SUMS };
+       CF_PEMAX, CF_PEAT, CF_FLIPS, CF_FLIP_AT, CF_N_SUMS };
 
 typedef struct {
     const char *name;
@@ -74,7 +74,7 @@ typedef struct {
     /* Integral of the density prior of each realisation over the whole line, into norm. */
     void (*normalise)(const cf_line *, cf_sight *);
     /* Weights p of samples a <= j < b (a a multiple of 4) and their sums, distances counted from sample `centre`; the
-       greatest p and p/E, and at which sample. */
+       greatest p and p/E, and at which sample; how often x changes sign there, and after which sample last. */
     void (*moments)(const cf_line *, cf_sight *, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre, double *sums);
 } cf_level;
 

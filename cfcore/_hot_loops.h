@@ -14,15 +14,16 @@ typedef int32_t i8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef int64_t l4 __attribute__((vector_size(32), aligned(8), may_alias));
 typedef union { f8 whole; f4 half[2]; } split;
 #define INLINE static inline __attribute__((always_inline))
-#define BATCH 64
+#define BATCH 32 /* its cache lines fill a third of the nearest cache */
 #define STEP static __attribute__((noinline)) /* a function of its own keeps its registers */
-#define BATCH 64
+#define BATCH 32 /* its cache lines fill a third of the nearest cache */
+#define AHEAD 3
 typedef struct {
     double off[BATCH]; /* how far outside the lattice, in nodes: 0, or NaN */
     int32_t node[BATCH];
     float fx[BATCH], fy[BATCH], fz[BATCH];
 } batch;
-#define INSIDE(b, l) ((b)->off[l] <= CF_FACE) /* false for NaN */
+#define INSIDE(off) ((off) <= CF_FACE) /* false for NaN */
 #endif
 
 /* ---- vectors: what GCC spells badly by itself, with the same results ------------------------------------------------ */
@@ -31,13 +32,16 @@ typedef struct {
 INLINE d4 FN(widen)(f4 v) { return __builtin_ia32_cvtps2pd256(v); }
 INLINE f4 FN(narrow)(d4 v) { return __builtin_ia32_cvtpd2ps256(v); }
 INLINE i4 FN(whole)(d4 v) { return (i4)__builtin_ia32_cvttpd2dq256(v); }
+INLINE d4 FN(floor)(d4 v) { return __builtin_ia32_roundpd256(v, 3); } /* towards zero */
 INLINE d4 FN(lesser)(d4 a, d4 b) { return __builtin_ia32_minpd256(a, b); }
 INLINE d4 FN(greater)(d4 a, d4 b) { return __builtin_ia32_maxpd256(a, b); }
 INLINE f8 FN(lesser8)(f8 a, f8 b) { return __builtin_ia32_minps256(a, b); }
+INLINE f8 FN(join)(f4 a, f4 b) { return __builtin_ia32_vinsertf128_ps256(__builtin_ia32_ps256_ps(a), b, 1); }
 #else
 INLINE d4 FN(widen)(f4 v) { return __builtin_convertvector(v, d4); }
 INLINE f4 FN(narrow)(d4 v) { return __builtin_convertvector(v, f4); }
 INLINE i4 FN(whole)(d4 v) { return __builtin_convertvector(v, i4); }
+INLINE d4 FN(floor)(d4 v) { return __builtin_convertvector(__builtin_convertvector(v, i4), d4); }
 INLINE d4 FN(lesser)(d4 a, d4 b) {
     const l4 is = a < b;
     return (d4)(((l4)a & is) | ((l4)b & ~is));
@@ -60,7 +64,7 @@ INLINE f8 FN(lesser8)(f8 a, f8 b) {
 /* One axis of four positions: fractional node coordinate -> cell and fraction; the upper face belongs to the last cell. */
 INLINE d4 FN(cell)(d4 at, double last, float *fraction) {
     const d4 zero = {0.0, 0.0, 0.0, 0.0};
-    const d4 whole = FN(lesser)(__builtin_convertvector(FN(whole)(at), d4), zero + last);
+    const d4 whole = FN(lesser)(FN(floor)(at), zero + last);
     *(f4 *)fraction = FN(narrow)(at - whole);
     return whole;
 }
@@ -85,11 +89,11 @@ INLINE void FN(cells)(const cf_lattice *g, double at[3][BATCH], batch *restrict 
     }
 }
 
-/* The eight corners of a cell are four runs of two nodes each; ask for those of every `step`-th sample. */
-STEP void FN(fetch)(const cf_lattice *g, const batch *b, int step) {
+/* The eight corners of a cell are four runs of two nodes each. */
+STEP void FN(fetch)(const cf_lattice *g, const batch *b) {
     const ptrdiff_t s1 = 4 * g->nz, s2 = s1 * g->ny;
     __asm__ volatile(""); /* or the compiler drops the call: it sees no effect */
-    for (int l = 0; l < BATCH; l += step) {
+    for (int l = 0; l < BATCH; l++) {
         const float *at = g->cells + 4 * (ptrdiff_t)b->node[l];
         __builtin_prefetch(at);
         __builtin_prefetch(at + 7);
@@ -103,17 +107,63 @@ STEP void FN(fetch)(const cf_lattice *g, const batch *b, int step) {
     }
 }
 
+/* Along a line neighbours share their lines of cache: ask for every fourth sample's upper nodes. */
+STEP void FN(fetch_sight)(const cf_lattice *g, const batch *b) {
+    const ptrdiff_t s1 = 4 * g->nz, s2 = s1 * g->ny;
+    __asm__ volatile("");
+    for (int l = 0; l < BATCH; l += 4) {
+        const float *at = g->cells + 4 * (ptrdiff_t)b->node[l] + 4;
+        __builtin_prefetch(at);
+        __builtin_prefetch(at + s1);
+        __builtin_prefetch(at + s2);
+        __builtin_prefetch(at + s2 + s1);
+    }
+}
+
 /* Blend along x, then y, on pairs of nodes, then along z between the two of the pair. */
+INLINE f4 FN(blend4)(const float *at, ptrdiff_t s1, ptrdiff_t s2, float fx, float fy, float fz) {
+    const f8 p00 = F8(at), p01 = F8(at + s1), q0 = p00 + fx * (F8(at + s2) - p00), q1 = p01 + fx * (F8(at + s2 + s1) - p01);
+    split r;
+    r.whole = q0 + fy * (q1 - q0);
+    return r.half[0] + fz * (r.half[1] - r.half[0]);
+}
+
 STEP void FN(blend_batch)(const cf_lattice *g, const batch *b, ptrdiff_t count, float *restrict out) {
     const ptrdiff_t s1 = 4 * g->nz, s2 = s1 * g->ny;
-    for (ptrdiff_t l = 0; l < count; l++) {
-        const float *at = g->cells + 4 * (ptrdiff_t)b->node[l];
-        const f8 p00 = *(const f8 *)at, p01 = *(const f8 *)(at + s1);
-        at += s2;
-        const f8 q0 = p00 + b->fx[l] * (*(const f8 *)at - p00), q1 = p01 + b->fx[l] * (*(const f8 *)(at + s1) - p01);
-        split r;
-        r.whole = q0 + b->fy[l] * (q1 - q0);
-        *(f4 *)(out + 4 * l) = r.half[0] + b->fz[l] * (r.half[1] - r.half[0]);
+    const float *cells = g->cells;
+    for (ptrdiff_t l = 0; l < count; l++)
+        *(f4 *)(out + 4 * l) = FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l], s1, s2, b->fx[l], b->fy[l], b->fz[l]);
+}
+
+/* The same on a line of sight, with the component along it. */
+STEP void FN(blend_sight)(const cf_lattice *g, const batch *b, ptrdiff_t count, const double *n, float *restrict out,
+                          float *restrict v_rad) {
+    const ptrdiff_t s1 = 4 * g->nz, s2 = s1 * g->ny;
+    const float *cells = g->cells;
+    const float nx = (float)n[0], ny = (float)n[1], nz = (float)n[2];
+    ptrdiff_t l = 0;
+#if defined(__AVX2__) && !defined(__clang__)
+    const f8 n8 = {nx, ny, nz, 0.0f, nx, ny, nz, 0.0f};
+    for (; l + 4 <= count; l += 4) {
+        const f4 fx = F4(b->fx + l), fy = F4(b->fy + l), fz = F4(b->fz + l);
+        const f8 r = FN(join)(
+            FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l], s1, s2, fx[0], fy[0], fz[0]),
+            FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l + 1], s1, s2, fx[1], fy[1], fz[1]));
+        const f8 t = FN(join)(
+            FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l + 2], s1, s2, fx[2], fy[2], fz[2]),
+            FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l + 3], s1, s2, fx[3], fy[3], fz[3]));
+        *(f8 *)(out + 4 * l) = r;
+        *(f8 *)(out + 4 * l + 8) = t;
+        split sum; /* (x + y), (z + 0) of samples 0 2 | 1 3, then their sums */
+        sum.whole = __builtin_ia32_haddps256(r * n8, t * n8);
+        sum.whole = __builtin_ia32_haddps256(sum.whole, sum.whole);
+        *(f4 *)(v_rad + l) = (f4)__builtin_ia32_unpcklps(sum.half[0], sum.half[1]);
+    }
+#endif
+    for (; l < count; l++) {
+        const f4 v = FN(blend4)(cells + 4 * (ptrdiff_t)b->node[l], s1, s2, b->fx[l], b->fy[l], b->fz[l]);
+        *(f4 *)(out + 4 * l) = v;
+        v_rad[l] = (v[0] * nx + v[1] * ny) + v[2] * nz;
     }
 }
 
@@ -163,20 +213,28 @@ STEP void FN(locate)(const cf_lattice *g, const double *restrict xyz, ptrdiff_t 
 
 STEP void FN(put)(const float *restrict values, const batch *b, ptrdiff_t count, int columns, double outside,
                   double *restrict out, uint8_t *restrict inside) {
+    const d4 unit = {0.0, 0.0, 0.0, 1.0};
+    d4 worst = {0.0, 0.0, 0.0, 0.0};
     if (columns == 4)
         for (ptrdiff_t l = 0; l < count; l++)
-            for (int c = 0; c < 4; c++)
-                out[4 * l + c] = (double)values[4 * l + c] - (c == 3 ? 1.0 : 0.0);
+            *(d4 *)(out + 4 * l) = FN(widen)(F4(values + 4 * l)) - unit;
     else
         for (ptrdiff_t l = 0; l < count; l++)
             for (int c = 0; c < 3; c++)
                 out[3 * l + c] = (double)values[4 * l + c];
+    for (int l = 0; l < BATCH; l += 4)
+        worst += D4(b->off + l); /* NaN stays */
+    if (INSIDE(worst[0]) && INSIDE(worst[1]) && INSIDE(worst[2]) && INSIDE(worst[3])) {
+        if (inside)
+            memset(inside, 1, (size_t)count);
+        return;
+    }
     for (ptrdiff_t l = 0; l < count; l++) {
-        if (!INSIDE(b, l))
+        if (!INSIDE(b->off[l]))
             for (int c = 0; c < columns; c++)
                 out[columns * l + c] = outside;
         if (inside)
-            inside[l] = INSIDE(b, l);
+            inside[l] = INSIDE(b->off[l]);
     }
 }
 
@@ -188,7 +246,7 @@ static void FN(points_one)(const cf_lattice *g, const double *xyz, ptrdiff_t n, 
         const ptrdiff_t count = n - q < BATCH ? n - q : BATCH;
         FN(locate)(g, xyz + 3 * q, count, &b);
         if (count > 1)
-            FN(fetch)(g, &b, 1);
+            FN(fetch)(g, &b);
         FN(blend_batch)(g, &b, count, values);
         FN(put)(values, &b, count, columns, outside, out + columns * q, inside ? inside + q : NULL);
     }
@@ -203,7 +261,7 @@ static void FN(points_all)(const cf_lattice *g, const double *xyz, ptrdiff_t n, 
         FN(locate)(g, xyz + 3 * q, count, &b);
         for (ptrdiff_t l = 0; l < count; l++) {
             double *to = out + (q + l) * 4 * R;
-            if (INSIDE(&b, l)) {
+            if (INSIDE(b.off[l])) {
                 FN(blend)(g->cells + s0 * b.node[l], s0, s1, s2, s0, b.fx[l], b.fy[l], b.fz[l], row);
                 for (ptrdiff_t c = 0; c < 4; c++)
                     for (ptrdiff_t k = 0; k < R; k++)
@@ -212,7 +270,7 @@ static void FN(points_all)(const cf_lattice *g, const double *xyz, ptrdiff_t n, 
                 memset(to, 0, (size_t)(4 * R) * sizeof *to);
         }
         for (ptrdiff_t l = 0; l < count; l++)
-            inside[q + l] = INSIDE(&b, l);
+            inside[q + l] = INSIDE(b.off[l]);
     }
 }
 
@@ -253,7 +311,7 @@ STEP void FN(put_sight)(const float *restrict values, const batch *b, const doub
         delta[l] = (double)v[3] - 1.0;
     }
     for (ptrdiff_t l = 0; l < count; l++) {
-        inside[l] = INSIDE(b, l);
+        inside[l] = INSIDE(b->off[l]);
         if (!inside[l])
             v_rad[l] = delta[l] = 0.0;
     }
@@ -271,7 +329,7 @@ static void FN(along)(const cf_lattice *g, const double *n, const double *r, ptr
         if (next > 0) {
             FN(cells_at)(g, n, r + j + BATCH, next < BATCH ? next : BATCH, after);
             if (pad == 1)
-                FN(fetch)(g, after, 4);
+                FN(fetch_sight)(g, after);
         }
         if (pad == 1)
             FN(blend_batch)(g, b, here, values);
@@ -292,28 +350,23 @@ INLINE double FN(radial_of_observer)(const cf_line *L, const double *n, ptrdiff_
     return L->v0 ? (double)L->v0[k] * n[0] + (double)L->v0[pad + k] * n[1] + (double)L->v0[2 * pad + k] * n[2] : 0.0;
 }
 
-/* Vectors of `moments` may overhang the samples looked at: make those weigh nothing. */
+/* Vectors of `moments` may overhang the samples looked at: make those weigh nothing and cross nothing. */
 INLINE void FN(overhang)(cf_sight *s, ptrdiff_t values, ptrdiff_t v_rad) {
-    for (ptrdiff_t j = s->lo & ~(ptrdiff_t)3; j < ((s->hi + 3) & ~(ptrdiff_t)3); j++) {
+    for (ptrdiff_t j = s->lo & ~(ptrdiff_t)3; j <= ((s->hi + 3) & ~(ptrdiff_t)3); j++) {
         if (j == s->lo)
             j = s->hi;
         s->d2[j] = 1e300;
-        s->x[j] = s->sig[j] = 0.0;
+        s->x[j] = j < s->lo ? s->x[s->lo] : s->x[s->hi - 1];
+        s->sig[j] = 0.0;
         memset(s->values + j * values, 0, (size_t)values * sizeof(float));
         memset(s->v_rad + j * v_rad, 0, (size_t)v_rad * sizeof(float));
     }
 }
 
-STEP void FN(project)(const float *restrict values, const double *n, ptrdiff_t count, float *restrict v_rad) {
-    const float nx = (float)n[0], ny = (float)n[1], nz = (float)n[2];
-    for (ptrdiff_t l = 0; l < count; l++)
-        v_rad[l] = values[4 * l] * nx + values[4 * l + 1] * ny + values[4 * l + 2] * nz;
-}
-
 /* Samples of the mean field into values (vx, vy, vz, 1 + delta) and v_rad, both 0 outside (1 + delta: 1). */
 INLINE void FN(sample_line)(const cf_line *L, cf_sight *s) {
     const cf_lattice *g = &L->g;
-    batch two[2];
+    batch ring[AHEAD + 1];
     for (ptrdiff_t j = s->lo; j < s->hi; j++)
         if (j == s->in_lo && s->in_hi > j)
             j = s->in_hi - 1;
@@ -324,17 +377,18 @@ INLINE void FN(sample_line)(const cf_line *L, cf_sight *s) {
     const ptrdiff_t from = s->in_lo, count = s->in_hi - s->in_lo;
     if (count <= 0)
         return;
-    FN(sight_cells)(g, s->n, L->dr, from, &two[0]);
-    FN(fetch)(g, &two[0], 4);
-    for (ptrdiff_t j = 0; j < count; j += BATCH) {
-        batch *b = &two[(j / BATCH) & 1], *after = &two[(j / BATCH + 1) & 1];
-        if (count - j > BATCH) {
-            FN(sight_cells)(g, s->n, L->dr, from + j + BATCH, after);
-            FN(fetch)(g, after, 4);
+    /* the cells of AHEAD batches are under way while one is blended */
+    for (ptrdiff_t j = 0; j < count + AHEAD * BATCH; j += BATCH) {
+        batch *const b = &ring[j / BATCH % (AHEAD + 1)];
+        const ptrdiff_t now = j - AHEAD * BATCH;
+        if (j < count) {
+            FN(sight_cells)(g, s->n, L->dr, from + j, b);
+            FN(fetch_sight)(g, b);
         }
-        FN(blend_batch)(g, b, count - j < BATCH ? count - j : BATCH, s->values + 4 * (from + j));
+        if (now >= 0)
+            FN(blend_sight)(g, &ring[now / BATCH % (AHEAD + 1)], count - now < BATCH ? count - now : BATCH, s->n,
+                            s->values + 4 * (from + now), s->v_rad + from + now);
     }
-    FN(project)(s->values + 4 * from, s->n, count, s->v_rad + from);
 }
 
 static double FN(deviations_one)(const cf_line *L, cf_sight *s) {
@@ -409,18 +463,16 @@ INLINE double FN(summit)(d4 top, l4 at, double *value) {
     return (double)(at[best] + best);
 }
 
-static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre,
-                            double *sums) {
-    const d4 zero = {0.0, 0.0, 0.0, 0.0}, four = zero + 4.0;
+/* The posterior at each sample; where it and p/E are greatest, and where x changes sign. */
+STEP void FN(weights_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_t b, double least, double *sums) {
+    const d4 zero = {0.0, 0.0, 0.0, 0.0};
     const l4 none = {0, 0, 0, 0};
-    d4 area = zero, r1 = zero, r2 = zero, z1 = zero, z2 = zero, m1 = zero, m2 = zero, vr2 = zero, top = zero, etop = zero;
-    d4 v0 = zero, v1 = zero, v2 = zero, v3 = zero, r = {0.0, 1.0, 2.0, 3.0};
-    l4 at = none, eat = none;
-    const double *restrict d2 = s->d2, *restrict zb = L->zb, *restrict mb = L->mu;
+    d4 top = zero, etop = zero;
+    l4 at = none, eat = none, flips = none, flip_at = none;
+    const double *restrict x = s->x, *restrict d2 = s->d2, *restrict prior = L->prior, *restrict inv_e = L->inv_e;
     double *restrict to = s->p;
-    r += (double)(a - centre);
     for (ptrdiff_t j = a; j < b; j += 4) {
-        d4 p = FN(exp4)((*(const d4 *)(d2 + j) - least) * -0.5) * *(const d4 *)(L->prior + j);
+        d4 p = FN(exp4)((D4(d2 + j) - least) * -0.5) * D4(prior + j);
         if (L->density)
             for (int l = 0; l < 4; l++)
                 p[l] *= FN(density_prior)(L, (double)s->values[4 * (j + l) + 3]);
@@ -428,9 +480,34 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
             for (int l = 0; l < 4; l++)
                 p[l] *= sqrt(s->s2 / (s->s2 + s->sig[j + l] * s->sig[j + l]));
         *(d4 *)(to + j) = p;
-        const d4 q = p * *(const d4 *)(L->trap + j), pe = p * *(const d4 *)(L->inv_e + j);
-        const d4 z = *(const d4 *)(zb + j), mu = *(const d4 *)(mb + j);
-        const d4 qr = q * r, qz = q * z, qm = q * mu, v = FN(widen)(F4(s->v_rad + j));
+        const d4 pe = p * D4(inv_e + j);
+        const l4 higher = p > top, ehigher = pe > etop, here = none + j, flip = (D4(x + j) > 0.0) ^ (D4(x + j + 1) > 0.0);
+        top = FN(greater)(p, top);
+        at = (here & higher) | (at & ~higher);
+        etop = FN(greater)(pe, etop);
+        eat = (here & ehigher) | (eat & ~ehigher);
+        flips -= flip;
+        flip_at += flip & here;
+    }
+    sums[CF_PAT] = FN(summit)(top, at, &sums[CF_PMAX]);
+    sums[CF_PEAT] = FN(summit)(etop, eat, &sums[CF_PEMAX]);
+    sums[CF_FLIPS] = (double)((flips[0] + flips[1]) + (flips[2] + flips[3]));
+    sums[CF_FLIP_AT] = 0.0; /* of a single one: its vector, and its place there */
+    for (int l = 0; l < 4; l++)
+        sums[CF_FLIP_AT] += (double)(flip_at[l] + l * flips[l]);
+}
+
+static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_t b, double least, ptrdiff_t centre,
+                            double *sums) {
+    FN(weights_one)(L, s, a, b, least, sums);
+    const d4 zero = {0.0, 0.0, 0.0, 0.0}, four = zero + 4.0;
+    d4 area = zero, r1 = zero, r2 = zero, z1 = zero, z2 = zero, m1 = zero, m2 = zero, vr2 = zero, r = {0.0, 1.0, 2.0, 3.0};
+    const f8 none = {0.0f};
+    f8 v0 = none, v1 = none;
+    r += (double)(a - centre);
+    for (ptrdiff_t j = a; j < b; j += 4) {
+        const d4 q = D4(s->p + j) * D4(L->trap + j), z = D4(L->zb + j), mu = D4(L->mu + j), v = FN(widen)(F4(s->v_rad + j));
+        const d4 qr = q * r, qz = q * z, qm = q * mu;
         area += q;
         r1 += qr;
         r2 += qr * r;
@@ -439,27 +516,21 @@ static void FN(moments_one)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
         m1 += qm;
         m2 += qm * mu;
         vr2 += q * v * v;
-        const l4 higher = p > top, ehigher = pe > etop, here = none + j;
-        top = (d4)(((l4)p & higher) | ((l4)top & ~higher));
-        at = (here & higher) | (at & ~higher);
-        etop = (d4)(((l4)pe & ehigher) | ((l4)etop & ~ehigher));
-        eat = (here & ehigher) | (eat & ~ehigher);
-        const float *values = s->values + 4 * j;
-        v0 += q[0] * FN(widen)(F4(values));
-        v1 += q[1] * FN(widen)(F4(values + 4));
-        v2 += q[2] * FN(widen)(F4(values + 8));
-        v3 += q[3] * FN(widen)(F4(values + 12));
+        const f4 f = FN(narrow)(q); /* the flow is float32 anyhow */
+        v0 += (f8){f[0], f[0], f[0], f[0], f[1], f[1], f[1], f[1]} * F8(s->values + 4 * j);
+        v1 += (f8){f[2], f[2], f[2], f[2], f[3], f[3], f[3], f[3]} * F8(s->values + 4 * j + 8);
         r += four;
     }
-    const d4 v = (v0 + v1) + (v2 + v3);
+    split v;
+    v.whole = v0 + v1;
     sums[CF_AREA] = FN(total)(area);
     sums[CF_R1] = FN(total)(r1) * L->dr, sums[CF_R2] = FN(total)(r2) * L->dr * L->dr;
     sums[CF_Z1] = FN(total)(z1), sums[CF_Z2] = FN(total)(z2);
     sums[CF_MU1] = FN(total)(m1), sums[CF_MU2] = FN(total)(m2);
-    sums[CF_VX] = v[0], sums[CF_VY] = v[1], sums[CF_VZ] = v[2], sums[CF_DELTA] = v[3] - sums[CF_AREA];
     sums[CF_VR2] = FN(total)(vr2);
-    sums[CF_PAT] = FN(summit)(top, at, &sums[CF_PMAX]);
-    sums[CF_PEAT] = FN(summit)(etop, eat, &sums[CF_PEMAX]);
+    for (int c = 0; c < 4; c++)
+        sums[CF_VX + c] = (double)v.half[0][c] + (double)v.half[1][c];
+    sums[CF_DELTA] -= sums[CF_AREA];
 }
 
 /* ---- posteriors of an ensemble: the realisations of a sample are one row, eight at a time ------------------------- */
@@ -647,11 +718,12 @@ STEP void FN(deal)(const float *restrict w, double unit, const float *restrict w
 STEP void FN(collect)(const FN(corners) *c, ptrdiff_t pad, const float *restrict share, double *sums) {
     const f8 zero = {0.0f};
     for (int q = 0; q < 4; q++) {
-        f8 sum = zero;
-        for (int m = 0; m < 8; m++)
+        f8 sum[4] = {zero, zero, zero, zero};
+        for (int m = 0; m < 8; m += 4)
             for (ptrdiff_t k = 0; k < pad; k += 8)
-                sum += F8(share + m * pad + k) * F8(c->at[m] + q * pad + k);
-        sums[CF_VX + q] += FN(total8)(sum);
+                for (int i = 0; i < 4; i++)
+                    sum[i] += F8(share + (m + i) * pad + k) * F8(c->at[m + i] + q * pad + k);
+        sums[CF_VX + q] += FN(total8)((sum[0] + sum[1]) + (sum[2] + sum[3]));
     }
 }
 
@@ -692,6 +764,8 @@ static void FN(moments_all)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
         const double q = p * L->trap[j], pe = p * L->inv_e[j];
         const double r = (double)(j - centre) * L->dr, z = L->zb[j], mu = L->mu[j];
         s->p[j] = p;
+        if ((s->x[j] > 0.0) != (s->x[j + 1] > 0.0))
+            sums[CF_FLIPS] += 1.0, sums[CF_FLIP_AT] = (double)j;
         sums[CF_AREA] += q;
         sums[CF_R1] += q * r, sums[CF_R2] += q * r * r;
         sums[CF_Z1] += q * z, sums[CF_Z2] += q * z * z;
@@ -728,9 +802,9 @@ static void FN(points_mean)(const cf_lattice *g, const double *xyz, ptrdiff_t n,
         for (ptrdiff_t l = 0; l < count; l++) {
             FN(blend)(g->cells + s0 * b.node[l], s0, s1, s2, s0, b.fx[l], b.fy[l], b.fz[l], row);
             for (int c = 0; c < columns; c++)
-                out[columns * (q + l) + c] = INSIDE(&b, l) ? FN(mean)(row + c * g->pad, g->R) - (c == 3 ? 1.0 : 0.0) : outside;
+                out[columns * (q + l) + c] = INSIDE(b.off[l]) ? FN(mean)(row + c * g->pad, g->R) - (c == 3 ? 1.0 : 0.0) : outside;
             if (inside)
-                inside[q + l] = INSIDE(&b, l);
+                inside[q + l] = INSIDE(b.off[l]);
         }
     }
 }

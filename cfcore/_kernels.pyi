@@ -12,6 +12,7 @@ LEVELS: tuple[str, ...]
 TABLE_OVERHANG: int
 
 def use(level: str) -> str: ...
+def bounds(cells: F32, realisations: int, spacing: F64) -> tuple[float, float]: ...
 def unit_vectors(lon: F64, lat: F64, out: F64) -> None: ...
 
 class Lattice:
@@ -28,7 +29,7 @@ class Line:
 
 class Question:
     def __init__(self, lattice: Lattice, line: Line, *, density: bool, alpha: float, use_sigma: bool, local: bool,
-                 sigma_v: float, sigma_max: float, v_max: float, to_field: F64, to_supergalactic: F64, suns: F64,
+                 sigma_v: float, sigma_max: float, v_max: float, v_gradient: float, to_field: F64, to_supergalactic: F64, suns: F64,
                  source: int, additive: bool, h: float, trusted: float, has_density: bool, limits: F64,
                  tail_limit: float, nearby: float, inside_least: float, local_sheet: float) -> None: ...
     def scratch_size(self) -> int: ...

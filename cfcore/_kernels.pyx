@@ -73,6 +73,8 @@ cdef extern from "_hot.h" nogil:
         PAT "CF_PAT"
         PEMAX "CF_PEMAX"
         PEAT "CF_PEAT"
+        FLIPS "CF_FLIPS"
+        FLIP_AT "CF_FLIP_AT"
         N_SUMS "CF_N_SUMS"
 
     ctypedef struct cf_level:
@@ -228,7 +230,7 @@ cdef class Question:
     cdef object kept
 
     def __init__(self, Lattice lattice, Line line, *, bint density, double alpha, bint use_sigma, bint local,
-                 double sigma_v, double sigma_max, double v_max, const double[:, ::1] to_field,
+                 double sigma_v, double sigma_max, double v_max, double v_gradient, const double[:, ::1] to_field,
                  const double[:, ::1] to_supergalactic, const double[:, ::1] suns, int source, bint additive, double h,
                  double trusted, bint has_density, const double[:, ::1] limits, double tail_limit, double nearby,
                  double inside_least, double local_sheet):
@@ -254,6 +256,7 @@ cdef class Question:
             v_max = 2.0 * v_max
         self.a.density, self.a.local, self.a.additive, self.a.has_density = density, local, additive, has_density
         self.a.sigma_v2, self.a.v_max, self.a.h, self.a.trusted = sigma_v * sigma_v, v_max, h, trusted
+        self.a.v_gradient = v_gradient
         self.a.sigma_max2 = sigma_max * sigma_max if use_sigma else 0.0
         self.a.prior_integral = line.prior_integral
         self.a.tail_limit, self.a.nearby, self.a.inside_least = tail_limit, nearby, inside_least
@@ -294,3 +297,36 @@ def unit_vectors(const double[::1] lon, const double[::1] lat, double[:, ::1] ou
     with nogil:
         for q in range(lon.shape[0]):
             direction(lon[q], lat[q], &out[q, 0])
+
+
+def bounds(const float[:, :, :, :, ::1] cells, Py_ssize_t realisations, const double[::1] spacing):
+    """Return the greatest speed, km/s, and the greatest change of velocity along any direction, km/s per h^-1 Mpc.
+
+    Between nodes a derivative along an axis is a mean of differences between neighbours along it; the root of the sum
+    of the three greatest squares bounds every direction.
+    """
+    cdef Py_ssize_t i, j, k, q, a, pad = cells.shape[4], step, here
+    cdef Py_ssize_t[3] n, stride
+    cdef double[3] steepest = [0.0, 0.0, 0.0]
+    cdef double fastest = 0.0, x, y, z
+    cdef const float* p
+    n[0], n[1], n[2] = cells.shape[0], cells.shape[1], cells.shape[2]
+    stride[0], stride[1], stride[2] = 4 * pad * n[2] * n[1], 4 * pad * n[2], 4 * pad
+    with nogil:
+        for i in range(n[0]):
+            for j in range(n[1]):
+                for k in range(n[2]):
+                    p = &cells[i, j, k, 0, 0]
+                    for q in range(realisations):
+                        x, y, z = p[q], p[pad + q], p[2 * pad + q]
+                        fastest = max(fastest, x * x + y * y + z * z)
+                    for a in range(3):
+                        here = i if a == 0 else (j if a == 1 else k)
+                        if here + 1 < n[a]:
+                            step = stride[a]
+                            for q in range(realisations):
+                                x = <double>p[step + q] - p[q]
+                                y = <double>p[step + pad + q] - p[pad + q]
+                                z = <double>p[step + 2 * pad + q] - p[2 * pad + q]
+                                steepest[a] = max(steepest[a], x * x + y * y + z * z)
+    return sqrt(fastest), sqrt(steepest[0] / spacing[0] ** 2 + steepest[1] / spacing[1] ** 2 + steepest[2] / spacing[2] ** 2)

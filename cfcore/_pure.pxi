@@ -205,6 +205,9 @@ cdef void pure_moments(const cf_line* line, cf_sight* s, Py_ssize_t a, Py_ssize_
             sums[DELTA] += q * (row[3 * pad + k] - 1.0)
             sums[VR2] += q * v * v
         s.p[j] = p
+        if j + 1 < s.hi and (s.x[j] > 0.0) != (s.x[j + 1] > 0.0):
+            sums[FLIPS] += 1.0
+            sums[FLIP_AT] = j
         q = p * line.trap[j]
         r, z, mu = (j - centre) * line.dr, line.zb[j], line.mu[j]
         sums[AREA] += q

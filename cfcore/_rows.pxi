@@ -28,7 +28,7 @@ cdef enum:
     OUTSIDE_FIELD = 7
 
 # Beyond this many standard deviations, and more than NEAR from the best sample, a Gaussian does not reach 1e-9.
-cdef double WINDOW = 8.0
+cdef double WINDOW = 7.5
 cdef double NEAR = 1.5
 # An object faster than everything on the line by so many standard deviations lies beyond its end.
 cdef double BEYOND = 6.0
@@ -38,7 +38,7 @@ cdef double LN10 = 2.302585092994046
 
 cdef struct ask:
     bint density, local, additive, has_density
-    double sigma_v2, sigma_max2, v_max
+    double sigma_v2, sigma_max2, v_max, v_gradient
     double prior_integral
     double h, trusted, tail_limit, nearby, inside_least, local_sheet
     double[9] to_field             # from the axes of the input's sky frame
@@ -153,14 +153,13 @@ cdef void answer(const cf_line* line, const ask* a, const cf_level* level, cf_si
 
 
 cdef Py_ssize_t first_at_least(const double* table, Py_ssize_t m, double value) noexcept nogil:
-    cdef Py_ssize_t lo = 0, hi = m, mid
-    while lo < hi:
-        mid = (lo + hi) // 2
-        if table[mid] < value:
-            lo = mid + 1
-        else:
-            hi = mid
-    return lo
+    """Return the first place whose value is not less; without branches, which nobody could foretell."""
+    cdef Py_ssize_t base = 0, n = m, half
+    while n > 1:
+        half = n // 2
+        base += half if table[base + half - 1] < value else 0
+        n -= half
+    return base + (1 if table[base] < value else 0)
 
 
 cdef bint inside_at(const cf_line* line, const cf_sight* s, Py_ssize_t j) noexcept nogil:
@@ -213,6 +212,42 @@ cdef double look(const cf_line* line, const cf_level* level, cf_sight* s, Py_ssi
     return level.deviations(line, s)
 
 
+cdef double nearest(const cf_line* line, cf_sight* s, Py_ssize_t j) noexcept nogil:
+    """Return the least |c (z_obs - z_pred)| of the realisations at a sample inside, km/s."""
+    cdef double* row = s.norm + line.g.pad
+    cdef Py_ssize_t k, pad = line.g.pad
+    cdef double least = 1e300, v
+    at_sample(line, s, j, row)
+    for k in range(line.g.R):
+        v = row[k] * s.n[0] + row[pad + k] * s.n[1] + row[2 * pad + k] * s.n[2] - observed(line, s, k)
+        least = min(least, fabs(C_KMS * (s.z_obs - line.zb[j]) - (1.0 + line.zb[j]) * v))
+    return least
+
+
+cdef void close_in(const cf_line* line, const ask* a, cf_sight* s, Py_ssize_t* lo, Py_ssize_t* hi) noexcept nogil:
+    """Move the ends of the window inwards over samples that cannot be near the observed redshift.
+
+    z_pred changes by no more than Hubble's law and the steepest flow of the field allow, so a deviation in excess of the
+    window's buys a stretch that need not be looked at; the next one begins where it ends.
+    """
+    cdef Py_ssize_t step
+    cdef double far = line.zb[hi[0] - 1], enough = WINDOW * sqrt(s.s2 + a.sigma_max2) + 1.0
+    cdef double slope = line.dr * (100.0 / line.inv_e[hi[0] - 1] * (1.0 + a.v_max / C_KMS) + (1.0 + far) * a.v_gradient)
+    cdef int turn_
+    if not (inside_at(line, s, lo[0]) and inside_at(line, s, hi[0] - 1)):
+        return                                   # at a face of the lattice the flow ends at once
+    for turn_ in range(8):
+        step = <Py_ssize_t>((nearest(line, s, lo[0]) - enough) / slope)
+        if step < 8 or lo[0] + step + 16 > hi[0]:
+            break
+        lo[0] += step
+    for turn_ in range(8):
+        step = <Py_ssize_t>((nearest(line, s, hi[0] - 1) - enough) / slope)
+        if step < 8 or hi[0] - step - 16 < lo[0]:
+            break
+        hi[0] -= step
+
+
 cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf_sight* s, double one_plus_z, double* v,
                     double* roots, Py_ssize_t max_roots, int* n_roots, double* pdf) noexcept nogil:
     """Solve p(r) on one line of sight; return False when it goes on beyond the end of the line."""
@@ -227,6 +262,8 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
         bound = (a.v_max * (1.0 + line.zb[m - 1]) + WINDOW * sqrt(s.s2 + a.sigma_max2)) / C_KMS
         lo = max(min(first_at_least(line.zb, m, s.z_obs - bound) - 1, m - 2), 0)
         hi = max(min(first_at_least(line.zb, m, s.z_obs + bound) + 1, m), lo + 2)
+        if a.v_gradient > 0.0 and line.g.pad > 1:   # for a single realisation the looks cost what they save
+            close_in(line, a, s, &lo, &hi)
     least = look(line, level, s, lo, hi)
     if least > NEAR * NEAR and (lo > 0 or hi < m):
         least = look(line, level, s, 0, m)
@@ -313,7 +350,7 @@ cdef bint summarise(const cf_line* line, const ask* a, const cf_level* level, cf
     if pdf != NULL:
         for j in range(m):
             pdf[j] = s.p[j] / area if begin <= j < end else 0.0
-    find_roots(line, s, begin, end, area, roots, max_roots, n_roots)
+    find_roots(line, s, begin, end, area, sums, roots, max_roots, n_roots)
     return True
 
 
@@ -448,53 +485,45 @@ cdef double branch_end(const cf_line* line, const cf_sight* s, Py_ssize_t begin,
     return here + t * (cumulative(line, s, begin, end, at + 1) - here)
 
 
-cdef void find_roots(const cf_line* line, cf_sight* s, Py_ssize_t begin, Py_ssize_t end, double total, double* roots,
-                     Py_ssize_t max_roots, int* n_roots) noexcept nogil:
+cdef void find_roots(const cf_line* line, cf_sight* s, Py_ssize_t begin, Py_ssize_t end, double total,
+                     const double* sums, double* roots, Py_ssize_t max_roots, int* n_roots) noexcept nogil:
     """Find every root inside the lattice, nearest first; a branch ends at the extremum between two roots."""
-    cdef Py_ssize_t j, i, group, split = s.lo, first = max(s.in_lo - 1, s.lo), last = min(s.in_hi, s.hi - 1)
-    cdef Py_ssize_t before_root = s.lo
-    cdef int count = 0, changes
+    cdef Py_ssize_t j, i, split, first = max(s.in_lo - 1, s.lo), last = min(s.in_hi, s.hi - 1), before_root = s.lo
+    cdef int count = 0
     cdef double before = 0.0, here, v = 0.0, ta, tb, fa, fb, deepest
     cdef double* root
     cdef const double* x = s.x
     if s.in_lo >= s.in_hi:
         return
-    group = first
-    while group < last:
-        # most groups of steps hold no change of sign and no face of the lattice: one look at sixteen
-        if group > s.in_lo and group + 16 < s.in_hi:
-            changes = 0
-            for i in range(16):
-                changes |= (x[group + i] > 0.0) ^ (x[group + i + 1] > 0.0)
-            if not changes:
-                group += 16
-                continue
-        for j in range(group, min(group + 16, last)):
-            ta, tb, fa, fb = 0.0, 1.0, -x[j] / C_KMS, -x[j + 1] / C_KMS
-            if j + 1 >= s.in_hi:
-                tb = face(line, s, j, True, &fb)
-            elif j < s.in_lo:
-                ta = face(line, s, j, False, &fa)
-            # half-open, so that a root exactly on a sample is counted once; the observer's place begins the first step
-            if not ((fa < 0.0) != (fb < 0.0) or (j == 0 and fa == 0.0)):
-                continue
-            if count < max_roots:
-                root = roots + N_ROOT * count
-                root[0] = refine(line, s, j, ta, fa, tb, fb, &v)
-                root[1] = C_KMS * ((1.0 + s.z_obs) / (1.0 + v / C_KMS) - 1.0)
-                # in the CMB frame, whatever frame the prediction was made in
-                root[2] = v + mean_observed(line, s)
-                root[3] = 1.0 if fb > fa else -1.0
-                if count:
-                    deepest, split = 0.0, before_root + 1
-                    for i in range(before_root + 1, j + 1):
-                        if fabs(x[i]) > deepest:
-                            deepest, split = fabs(x[i]), i
-                    here = branch_end(line, s, begin, end, split)
-                    root[4 - N_ROOT] = (here - before) / total
-                    before = here
-                root[4] = 1.0 - before / total
-                before_root = j
-            count += 1
-        group += 16
+    if s.in_lo <= begin and end < s.in_hi and begin > 0 and sums[FLIPS] <= 1.0:
+        # the rule: one change of sign, which `moments` has seen, and no face of the lattice near
+        first = <Py_ssize_t>sums[FLIP_AT]
+        last = first + <Py_ssize_t>sums[FLIPS]
+    for j in range(first, last):
+        ta, tb, fa, fb = 0.0, 1.0, -x[j] / C_KMS, -x[j + 1] / C_KMS
+        if j + 1 >= s.in_hi:
+            tb = face(line, s, j, True, &fb)
+        elif j < s.in_lo:
+            ta = face(line, s, j, False, &fa)
+        # half-open, so that a root exactly on a sample is counted once; the observer's own place begins the first step
+        if not ((fa < 0.0) != (fb < 0.0) or (j == 0 and fa == 0.0)):
+            continue
+        if count < max_roots:
+            root = roots + N_ROOT * count
+            root[0] = refine(line, s, j, ta, fa, tb, fb, &v)
+            root[1] = C_KMS * ((1.0 + s.z_obs) / (1.0 + v / C_KMS) - 1.0)
+            # in the CMB frame, whatever frame the prediction was made in
+            root[2] = v + mean_observed(line, s)
+            root[3] = 1.0 if fb > fa else -1.0
+            if count:
+                deepest, split = 0.0, before_root + 1
+                for i in range(before_root + 1, j + 1):
+                    if fabs(x[i]) > deepest:
+                        deepest, split = fabs(x[i]), i
+                here = branch_end(line, s, begin, end, split)
+                root[4 - N_ROOT] = (here - before) / total
+                before = here
+            root[4] = 1.0 - before / total
+            before_root = j
+        count += 1
     n_roots[0] = count

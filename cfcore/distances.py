@@ -213,7 +213,7 @@ def _question(field: FlowField, opt: FlowOptions) -> tuple[_Grid, _kernels.Quest
         field.lattice, grid.flat if opt.prior == "flat" else grid.volume, density=opt.prior == "density", alpha=opt.alpha,
         use_sigma=opt.use_field_sigma, local=opt.observer == "ls",
         sigma_v=m.sigma_v if opt.sigma_v is None else opt.sigma_v, sigma_max=m.sigma_max, v_max=m.v_max,
-        to_field=frames.rotation(opt.frame, m.sky_frame), to_supergalactic=frames.rotation(m.sky_frame, "supergalactic"),
+        v_gradient=m.v_gradient, to_field=frames.rotation(opt.frame, m.sky_frame), to_supergalactic=frames.rotation(m.sky_frame, "supergalactic"),
         suns=np.array(suns) @ to_galactic, source=source, additive=opt.composition == "additive", h=opt.H0 / 100.0,
         trusted=np.inf if m.trusted_hmpc is None else m.trusted_hmpc, has_density=m.has_density,
         limits=np.array([ROW_LIMITS[name][:2] for name in ("lon", "lat", "cz", "sigma_cz")]), tail_limit=TAIL_LIMIT,

@@ -92,14 +92,14 @@ class FlowField:
             raise BadParameter(f"velocities of {manifest.id} are in the frame {manifest.velocity_frame}; a field holds "
                                "velocities in the CMB frame", code="bad_frame")
         check_limit("sigma_v", manifest.sigma_v)
-        if manifest.v_max == 0.0:
-            # bounds of the window a posterior is solved in: a wrong one would silently cut it off
-            speed2 = (np.asarray(cells[..., :3, :manifest.realisations], float) ** 2).sum(axis=3)
-            manifest = dataclasses.replace(manifest, v_max=float(np.sqrt(speed2.max())))
         if sigma is not None and manifest.sigma_max == 0.0:
             manifest = dataclasses.replace(manifest, sigma_max=float(sigma.max()))
-        self.manifest = manifest
         self._cells = np.ascontiguousarray(_padded(cells, manifest.realisations), dtype=np.float32)
+        if manifest.v_max == 0.0:
+            # bounds of the window a posterior is solved in: a wrong one would silently cut it off
+            v_max, v_gradient = _kernels.bounds(self._cells, manifest.realisations, np.array(manifest.spacing_hmpc, float))
+            manifest = dataclasses.replace(manifest, v_max=v_max, v_gradient=v_gradient)
+        self.manifest = manifest
         self._sigma = None if sigma is None else np.ascontiguousarray(sigma, dtype=np.float32)
         self._origin = np.array(manifest.origin_hmpc, float)
         self._spacing = np.array(manifest.spacing_hmpc, float)

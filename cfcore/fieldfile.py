@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _kernels
 from .errors import FieldRefused, UnknownName
 from .manifest import Manifest
 from .npyfile import array_digest, digest_of, fsync_directory, map_array, write_array, write_bytes
@@ -200,14 +201,15 @@ def _check_arrays(manifest: Manifest, cells: NDArray[np.floating], sigma: NDArra
 
 
 def _complete(manifest: Manifest, cells: NDArray[np.floating], sigma: NDArray[np.floating] | None) -> Manifest:
-    speed2, low, high = 0.0, np.full(4, np.inf), np.full(4, -np.inf)
+    low, high = np.full(4, np.inf), np.full(4, -np.inf)
     for slab in cells:
         q = slab.reshape(*slab.shape[:2], 4, -1)[..., :manifest.realisations].astype(float)
-        speed2 = max(speed2, float(np.max(np.sum(q[:, :, :3] ** 2, axis=2))))
         low, high = np.minimum(low, q.min(axis=(0, 1, 3))), np.maximum(high, q.max(axis=(0, 1, 3)))
     limits = {name: (float(a), float(b)) for name, a, b in zip(COMPONENTS, low, high)}
+    v_max, v_gradient = _kernels.bounds(cells.reshape(*manifest.shape, 4, -1), manifest.realisations,
+                                        np.array(manifest.spacing_hmpc, float))
     return dataclasses.replace(
-        manifest, v_max=float(np.sqrt(speed2)), limits=limits, sha256=array_digest(cells),
+        manifest, v_max=v_max, v_gradient=v_gradient, limits=limits, sha256=array_digest(cells),
         sigma_sha256=None if sigma is None else array_digest(sigma),
         sigma_max=0.0 if sigma is None else float(sigma.max()),
         created=datetime.now(UTC).isoformat(timespec="seconds"))

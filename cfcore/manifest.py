@@ -49,6 +49,8 @@ class Manifest:
     unit_factor: float = 1.0
     sigma_v: float = 200.0
     v_max: float = 0.0
+    v_gradient: float = 0.0
+    """Greatest change of velocity along any direction, km/s per h^-1 Mpc; 0: not known."""
     trusted_hmpc: float | None = None
     masked_cells: int = 0
     has_density: bool = True
