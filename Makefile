@@ -1,4 +1,5 @@
 # `make` sets up, `make serve` runs the house, `make test` proves it, `make bench` measures it.
+# `make debug` and `make sanitize` test a checked copy of the core under build/; `make dist` packs sdist and wheel.
 PORT ?= 5000
 WORKERS ?=
 DATA ?= flow_data
@@ -7,10 +8,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export VENV
 
-.PHONY: setup serve test bench clean
+.PHONY: setup serve test bench debug sanitize dist clean
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml setup.py cfcore/_kernels.pyx deploy/setup.sh
+$(VENV)/.ready: pyproject.toml setup.py cfcore/_kernels.pyx $(wildcard cfcore/*.pxi cfcore/_hot*) deploy/setup.sh
 	sh deploy/setup.sh
 	touch $@
 
@@ -27,6 +28,12 @@ $(VENV)/.bench: $(VENV)/.ready
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+debug sanitize: setup
+	sh deploy/checked.sh $@ $(ARGS)
+
+dist: setup
+	$(BIN)/python -m build --no-isolation
 
 clean:
 	rm -rf build dist *.egg-info cfcore/*.so $(VENV)

@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import BadParameter
 
 # Variables with the prefix that are not settings of a service: build and test switches, and the download mirror.
-_OTHER_VARIABLES = {"CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_SHARED"}
+_OTHER_VARIABLES = {"CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_SANITIZE", "CF_SHARED"}
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 """How the services write their logs; those of `serve` come out as one."""

@@ -37,6 +37,8 @@ if [ ! -x "$VENV/bin/python" ]; then
     # Debian ships venv without ensurepip unless python3-venv is there
     "$python" -m venv "$VENV" 2>/dev/null || { rm -rf "$VENV"; apt_install python3-venv; "$python" -m venv "$VENV"; }
 fi
+# a core left by an earlier build under another name would be imported before the new one
+rm -f cfcore/_kernels.*.so
 say "installing the package and what its tests use"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[server,test]'
 say "done"

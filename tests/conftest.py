@@ -10,10 +10,27 @@ import pytest
 from made_fields import smooth_field
 from running import House
 
-from cfcore import FlowField
+from cfcore import FlowField, _kernels
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("CF_SHARED") or ROOT.parent / "shared") / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a checked or installed build say that it, and no other, is to be tested."""
+    parser.addoption("--core", type=Path, metavar="DIR", help="refuse to test a compiled core that is not in this folder")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse the wrong core before the first test."""
+    wanted = config.getoption("--core")
+    if wanted is not None and not Path(_kernels.__file__).is_relative_to(wanted.resolve()):
+        raise pytest.UsageError(f"the compiled core is {_kernels.__file__}, not in {wanted}")
+
+
+def pytest_report_header() -> str:
+    """Name the compiled core under test."""
+    return f"compiled core: {_kernels.__file__}"
 
 
 @pytest.fixture(scope="session")
