@@ -29,8 +29,8 @@ class Line:
 
 class Question:
     def __init__(self, lattice: Lattice, line: Line, *, density: bool, alpha: float, use_sigma: bool, local: bool,
-                 sigma_v: float, sigma_max: float, v_max: float, v_gradient: float, to_field: F64, to_supergalactic: F64, suns: F64,
-                 source: int, additive: bool, h: float, trusted: float, has_density: bool, limits: F64,
+                 sigma_v: float, sigma_max: float, v_max: float, v_gradient: float, to_field: F64, to_supergalactic: F64,
+                 suns: F64, source: int, additive: bool, h: float, trusted: float, has_density: bool, limits: F64,
                  tail_limit: float, nearby: float, inside_least: float, local_sheet: float) -> None: ...
     def scratch_size(self) -> int: ...
     def solve(self, lon: F64, lat: F64, cz: F64, sigma_cz: F64, values: F64, status: I32, flags: I32, n_roots: I32,
