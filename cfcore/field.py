@@ -221,7 +221,8 @@ class FlowField:
         if out is None:
             sigma = np.empty(n) if self.has_sigma else np.broadcast_to(0.0, n)
             out = Samples(np.empty((n, 4, count)), sigma, np.empty(n, np.bool_))
-        _check_out(out.values, (n, 4, count))
+        else:
+            _check_out(out.values, (n, 4, count))
         values, inside, lattice = out.values, out.inside.view(np.uint8), self.lattice
         flat = values.reshape(n, 4) if count == 1 else values
 
@@ -265,7 +266,8 @@ class FlowField:
         n = len(xyz)
         if out is None:
             out = np.empty((n, 3))
-        _check_out(out, (n, 3))
+        else:
+            _check_out(out, (n, 3))
         result, points = out, self.lattice.points
         if n <= POINTS_GRAIN:
             points(xyz, result, None, math.nan, 0, n)
