@@ -17,7 +17,6 @@ I32 = NDArray[np.int32]
 Facts = dict[str, Any]
 """Plain data: an answer, or where it comes from."""
 
-OUTSIDE = distances.STATUS.index("outside_field")
 _MPC = ("Mpc", "h^-1 Mpc")
 _SUMMARY_WORDS = {"mean": "posterior mean", "std": "posterior standard deviation", "mode": "posterior mode",
                   "p2_5": "2.5 % quantile", "p16": "16 % quantile", "median": "median", "p84": "84 % quantile",
@@ -90,6 +89,7 @@ def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
     flow_of = tuple(Answer(f"v_{a}", "km/s", f"peculiar velocity along {a.upper()}, CMB frame", 2)
                     for a in ("sgx", "sgy", "sgz"))
     v_rad = Answer("v_rad", "km/s", "radial peculiar velocity, CMB frame, positive = receding", 2)
+    spread = Answer("v_rad_std", "km/s", "spread of v_rad over the posterior", 2)
     delta = Answer("delta", "", "density contrast", 4)
     if question == "velocity":
         return (*(Answer(a, "h^-1 Mpc", f"supergalactic {a.upper()}", 4) for a in ("sgx", "sgy", "sgz")), *flow_of, v_rad,
@@ -97,7 +97,7 @@ def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
                 Answer("cz_hubble", "km/s", "c zbar, no peculiar velocity", 2), *cz)
     unit = FLOW_TYPES[flow]
     return (*(Answer(f"{flow}_{s}", unit, f"{_VARIABLES[flow]}, {_SUMMARY_WORDS[s]}", 4 if unit in _MPC else 2)
-              for s in distances.SUMMARY), *cz, v_rad, *flow_of, delta,
+              for s in distances.SUMMARY), *cz, v_rad, spread, *flow_of, delta,
             Answer("inside_fraction", "", "share of the posterior inside the field", 5),
             Answer("evidence", "s/km", "integral of prior times likelihood", None),
             Answer("n_roots", "", "distances at which the mean field predicts this velocity", 0))
@@ -114,12 +114,11 @@ class Local:
         """Answer one chunk."""
         if self.question == "velocity":
             v = distances.velocities(self.field, rows.lon, rows.lat, rows.value, options=self.options)
-            status = np.where((v.status == 0) & ~v.inside, OUTSIDE, v.status).astype(np.int32)
             numbers = {name.replace("v_pec.", "v_").replace(".", "_"): v.column(name) for name in distances.VELOCITY_VALUES}
-            return Answers(numbers, status, np.zeros(len(status), np.int32))
+            return Answers(numbers, v.status, np.zeros(len(v.status), np.int32))
         d = distances.solve(self.field, rows.lon, rows.lat, rows.value, options=self.options,
                             sigma_cz=0.0 if rows.sigma is None else rows.sigma)
-        words = {"v_rad": "v_rad", "delta": "delta", "inside_fraction": "inside_fraction", "evidence": "evidence",
+        words = {**{name: name for name in ("v_rad", "v_rad_std", "delta", "inside_fraction", "evidence")},
                  **{f"cz_{f}": f"cz.{f}" for f in frames.REPORTED_FRAMES},
                  **{f"v_{a}": f"v_pec.{a}" for a in ("sgx", "sgy", "sgz")},
                  **{f"{self.flow}_{s}": f"{self.flow}.{s}" for s in distances.SUMMARY}}
@@ -143,17 +142,17 @@ class Local:
         if self.question == "velocity":
             v = distances.velocities(self.field, lon, lat, value, options=self.options)
             c = {name: float(v.column(name)[0]) for name in distances.VELOCITY_VALUES}
-            status = int(v.status[0]) or (0 if v.inside[0] else OUTSIDE)
             return {"xyz_hmpc": [c["sgx"], c["sgy"], c["sgz"]], "inside": bool(v.inside[0]),
                     "v_pec": {a: c[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")},
                     **{k: c[k] for k in ("v_rad", "delta", "sigma", "cz_hubble")},
-                    "cz": {f: c[f"cz.{f}"] for f in frames.REPORTED_FRAMES}, "status": distances.STATUS[status]}
+                    "cz": {f: c[f"cz.{f}"] for f in frames.REPORTED_FRAMES}, "status": distances.STATUS[int(v.status[0])]}
         d = distances.solve(self.field, lon, lat, value, sigma_cz=sigma, options=self.options)
         c = {name: float(d.column(name)[0]) for name in distances.VALUES}
         return {"cz": {f: c[f"cz.{f}"] for f in frames.REPORTED_FRAMES},
                 **{flow: {**{s: c[f"{flow}.{s}"] for s in distances.SUMMARY}, "unit": unit}
                    for flow, unit in FLOW_TYPES.items()},
-                "modulus": {s: c[f"modulus.{s}"] for s in distances.MODULUS}, "roots": d.roots(), "v_rad": c["v_rad"],
+                "modulus": {s: c[f"modulus.{s}"] for s in distances.MODULUS}, "roots": d.roots(),
+                **{k: c[k] for k in ("v_rad", "v_rad_std")},
                 "v_pec": {a: c[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")},
                 **{k: c[k] for k in ("delta", "inside_fraction", "evidence")}, "flags": d.flags(),
                 "status": distances.STATUS[int(d.status[0])]}

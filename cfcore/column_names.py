@@ -1,31 +1,46 @@
 """Which column of a table is the position and which the observed velocity, and in which frame: by well-known names only.
 
 A name that does not say its frame is used when the caller states the frame; several candidates are never chosen from.
-Names are compared without regard to case.
+Names are compared without regard to case, blanks, dashes, underscores and a unit in brackets. The command line (`columns`)
+and the astropy face (`quantity_tables`) share these names.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import frames
 from .errors import Ambiguous, BadParameter
 
-REDSHIFT_COLUMNS: dict[str, str] = {
-    "zhel": "hel", "z_hel": "hel", "zhelio": "hel", "z_helio": "hel", "z_heliocentric": "hel",
-    "zcmb": "cmb", "z_cmb": "cmb", "zlg": "lg", "z_lg": "lg", "z": "", "redshift": "", "z_obs": ""}
-"""Names of redshifts and the frame each implies; "" where the name implies none."""
-VELOCITY_COLUMNS: dict[str, str] = {
-    "cz_hel": "hel", "czhel": "hel", "cz_helio": "hel", "czhelio": "hel", "vhel": "hel", "v_hel": "hel", "vhelio": "hel",
-    "v_helio": "hel", "vh": "hel", "v_h": "hel", "cz_cmb": "cmb", "czcmb": "cmb", "vcmb": "cmb", "v_cmb": "cmb",
-    "cz_lg": "lg", "czlg": "lg", "vlg": "lg", "v_lg": "lg", "cz_ls": "ls", "vls": "ls", "v_ls": "ls",
-    "cz_gsr": "gsr", "vgsr": "gsr", "v_gsr": "gsr", "cz": ""}
-"""Names of observed velocities c times redshift and the frame each implies."""
-POSITION_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "icrs": (("ra", "dec"), ("raj2000", "dej2000"), ("raj2000", "decj2000"), ("ra_icrs", "de_icrs")),
-    "galactic": (("glon", "glat"),), "supergalactic": (("sgl", "sgb"),)}
-"""Pairs of names of longitude and latitude per sky frame, the frame used first where a table has several first."""
+BRACKET: re.Pattern[str] = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
+
+PAIRS: tuple[tuple[str | None, frozenset[str], frozenset[str]], ...] = (
+    ("icrs", frozenset(("ra", "radeg", "radegrees", "raj2000", "raj2000deg", "raicrs", "ra2000", "rightascension",
+                        "alphaj2000")),
+     frozenset(("dec", "decdeg", "decdegrees", "decj2000", "decj2000deg", "decicrs", "dec2000", "declination", "decl",
+                "deltaj2000", "de", "dedeg", "dej2000", "deicrs"))),
+    ("galactic", frozenset(("glon", "glondeg", "gl", "gallon", "galacticlongitude")),
+     frozenset(("glat", "glatdeg", "gb", "gallat", "galacticlatitude"))),
+    ("supergalactic", frozenset(("sgl", "sgldeg", "sglon", "supergalacticlongitude")),
+     frozenset(("sgb", "sgbdeg", "sglat", "supergalacticlatitude"))),
+    (None, frozenset(("lon", "londeg", "longitude")), frozenset(("lat", "latdeg", "latitude"))))
+"""Sky frame (None: the name does not say) -> names of longitude and of latitude, as `plain` returns them."""
+
+_FRAME_WORDS = {"hel": ("hel", "helio", "heliocentric"), "cmb": ("cmb", "3k"), "lg": ("lg",), "ls": ("ls",),
+                "gsr": ("gsr",)}
+VELOCITIES: dict[str, tuple[str, str | None]] = {
+    **{n: ("cz", None) for n in ("cz", "czobs", "vobs", "vel", "velocity", "rv", "radvel", "radialvelocity",
+                                 "recessionvelocity")},
+    **{n: ("z", None) for n in ("z", "zobs", "zspec", "specz", "redshift")},
+    **{n: ("cz", "hel") for n in ("vh", "hrv")},
+    **{n.format(stem=stem, word=word): (kind, frame) for frame, words in _FRAME_WORDS.items() for word in words
+       for kind, stems in (("cz", ("cz", "v", "vel", "velocity")), ("z", ("z", "redshift")))
+       for stem in stems for n in ("{stem}{word}", "{word}{stem}")}}
+"""Name -> ("z" or "cz", the rest frame it implies, None when it implies none)."""
+# A redshift with the peculiar velocity already taken out is not what an observer measures: the flow would count twice.
+NOT_OBSERVED: frozenset[str] = frozenset(["zhd", "zcos", "zcosmo", "zcosmic", "zcosmological", "vcosmic", "vcos"])
 
 
 class Velocity(NamedTuple):
@@ -64,10 +79,12 @@ def find_velocity(names: Iterable[str], *, z: str | None = None, cz: str | None 
     if z is not None or cz is not None:
         kind = "z" if z is not None else "cz"
         column = present(names, z if z is not None else cz, kind)
-        known = REDSHIFT_COLUMNS | VELOCITY_COLUMNS
-        return Velocity(column, kind, _frame(column, known.get(column.lower(), ""), stated))
-    found = [Velocity(n, kind, table[n.lower()]) for n in names
-             for kind, table in (("z", REDSHIFT_COLUMNS), ("cz", VELOCITY_COLUMNS)) if n.lower() in table]
+        if plain(column) in NOT_OBSERVED:
+            raise BadParameter(f"column {column!r:.80} is corrected for peculiar velocity by its name and was not observed; "
+                               "name the heliocentric or CMB one, or rename it if it was", code="not_observed", where=kind)
+        return Velocity(column, kind, _frame(column, VELOCITIES.get(plain(column), (kind, None))[1] or "", stated))
+    found = [Velocity(n, kind, implied or "") for n in names if plain(n) in VELOCITIES
+             for kind, implied in (VELOCITIES[plain(n)],)]
     if stated is not None and len(found) > 1:
         found = [v for v in found if v.frame and _family(v.frame) == _family(stated)] or found
     if not found:
@@ -105,7 +122,7 @@ def find_position(names: Iterable[str], *, lon: str | None = None, lat: str | No
                            where="lat" if lat is None else "lon")
     if lon is not None and lat is not None:
         lon, lat = present(names, lon, "lon"), present(names, lat, "lat")
-        implied = [f for f, pairs in POSITION_COLUMNS.items() if (lon.lower(), lat.lower()) in pairs]
+        implied = [f for f, lons, lats in PAIRS if f and plain(lon) in lons and plain(lat) in lats]
         if stated is None and not implied:
             raise BadParameter(f"the names {lon}, {lat} do not say their sky frame; add frame=\"icrs\", \"galactic\" or "
                                "\"supergalactic\"", code="frame_missing", where="frame")
@@ -113,9 +130,9 @@ def find_position(names: Iterable[str], *, lon: str | None = None, lat: str | No
             raise BadParameter(f"the names {lon}, {lat} say {implied[0]}, frame= says {stated}; rename the columns if the "
                                "frame is right", code="contradiction", where="frame")
         return lon, lat, stated or implied[0]
-    for key, pairs in POSITION_COLUMNS.items():
-        if stated in (None, key):
-            found = [(a, b) for pair in pairs for a in names if a.lower() == pair[0] for b in names if b.lower() == pair[1]]
+    for key, lons, lats in PAIRS:
+        if key is not None and stated in (None, key):
+            found = [(a, b) for a in names if plain(a) in lons for b in names if plain(b) in lats]
             if len(found) > 1:
                 raise Ambiguous(f"several columns could be the position: {', '.join('/'.join(p) for p in found)}; name them "
                                 "with ra= and dec=", where="ra", extra={"candidates": ["/".join(p) for p in found]})
@@ -123,6 +140,11 @@ def find_position(names: Iterable[str], *, lon: str | None = None, lat: str | No
                 return *found[0], key
     raise BadParameter(f"no columns of {_listed(names)} are known to be a position; name them with ra= and dec=, or with "
                        "lon=, lat= and frame=", code="column_missing", where="ra")
+
+
+def plain(name: str) -> str:
+    """Return a column name as it is compared: no case, no unit in brackets, no blanks, dashes or underscores."""
+    return re.sub(r"[\s_.#-]+", "", BRACKET.sub("", name.strip().lower()))
 
 
 def present(names: Iterable[str], name: object, where: str) -> str:

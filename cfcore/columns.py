@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .column_names import BRACKET, NOT_OBSERVED, PAIRS, VELOCITIES, plain
 from .cosmology import C_KMS
 from .errors import Ambiguous, BadParameter, UnknownName
 from .frames import sky_frame, velocity_frame
@@ -74,32 +75,8 @@ class Asked:
     no_sigma: bool = False
 
 
-# sky frame (None: as --frame says) -> names of longitude and latitude, blanks and underscores left out
-_PAIRS: tuple[tuple[str | None, frozenset[str], frozenset[str]], ...] = (
-    ("icrs", frozenset(("ra", "radeg", "radegrees", "raj2000", "raj2000deg", "raicrs", "ra2000", "rightascension",
-                        "alphaj2000")),
-     frozenset(("dec", "decdeg", "decdegrees", "decj2000", "decj2000deg", "decicrs", "dec2000", "declination", "decl",
-                "deltaj2000", "de", "dedeg", "dej2000", "deicrs"))),
-    ("galactic", frozenset(("glon", "glondeg", "gl", "gallon", "galacticlongitude")),
-     frozenset(("glat", "glatdeg", "gb", "gallat", "galacticlatitude"))),
-    ("supergalactic", frozenset(("sgl", "sgldeg", "sglon", "supergalacticlongitude")),
-     frozenset(("sgb", "sgbdeg", "sglat", "supergalacticlatitude"))),
-    (None, frozenset(("lon", "londeg", "longitude")), frozenset(("lat", "latdeg", "latitude"))))
-
-_FRAME_WORDS = {"hel": ("hel", "helio", "heliocentric"), "cmb": ("cmb", "3k"), "lg": ("lg",), "ls": ("ls",),
-                "gsr": ("gsr",)}
 _FAMILY = {"hel": "heliocentric", "cmb": "CMB frame", "lg": "Local Group", "ls": "Local Sheet",
            "gsr": "galactic standard of rest"}
-_VELOCITIES: dict[str, tuple[str, str | None]] = {
-    **{n: ("cz", None) for n in ("cz", "czobs", "vobs", "vel", "velocity", "rv", "radvel", "radialvelocity",
-                                 "recessionvelocity")},
-    **{n: ("z", None) for n in ("z", "zobs", "zspec", "specz", "redshift")},
-    **{n: ("cz", "hel") for n in ("vh", "hrv")},
-    **{n.format(stem=stem, word=word): (kind, frame) for frame, words in _FRAME_WORDS.items() for word in words
-       for kind, stems in (("cz", ("cz", "v", "vel", "velocity")), ("z", ("z", "redshift")))
-       for stem in stems for n in ("{stem}{word}", "{word}{stem}")}}
-# A redshift with the peculiar velocity already taken out is not what an observer measures: the flow would count twice.
-_NOT_OBSERVED = frozenset(["zhd", "zcos", "zcosmo", "zcosmic", "zcosmological", "vcosmic", "vcos"])
 _DISTANCES = frozenset(("distance", "dist", "distmpc", "distancempc", "dmpc", "dc", "dcmpc", "dcom", "dcomoving",
                         "comovingdistance"))
 _LUMINOSITY = frozenset(["dl", "dlmpc", "dlum", "luminositydistance", "lumdist"])
@@ -112,17 +89,11 @@ _OTHER = frozenset(["mag", "dex", "jy", "erg", "yr", "myr", "gyr", "solmass", "m
 _NO_UNIT = frozenset(("", "-", "--", "1", "none", "redshift", "dimensionless"))
 _UNIT_OF = {"angle": (_ANGLE, "an angle (deg, rad, hourangle)"), "cz": (_SPEED, "a velocity (km/s, m/s)"),
             "distance": (_LENGTH, "a distance (Mpc, kpc, pc)")}
-_BRACKET = re.compile(r"\s*[\[(]([^\])]*)[\])]\s*$")
-
-
-def plain(name: str) -> str:
-    """Return a column name as it is compared: no case, no unit in brackets, no blanks, dashes or underscores."""
-    return re.sub(r"[\s_.#-]+", "", _BRACKET.sub("", name.strip().lower()))
 
 
 def unit_in(name: str) -> str:
     """Return the unit that a column name carries in brackets, such as ``"cz [km/s]"``; empty when it is none."""
-    found = _BRACKET.search(name.strip())
+    found = BRACKET.search(name.strip())
     text = _unit_key(found[1]) if found else ""
     return text if any(text in table for table in (_ANGLE, _SPEED, _LENGTH, _OTHER)) else ""
 
@@ -211,7 +182,7 @@ def _position(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, Chosen, 
             raise BadParameter("--ra-column and --dec-column belong together (--lon-column and --lat-column are the same "
                                "options); give both", code="missing_parameter", where="lon")
         places = find(columns, asked.lon, "--lon-column"), find(columns, asked.lat, "--lat-column")
-        implied = {f for f, *names in _PAIRS for i, side in zip(places, names) if f and plain(columns[i].name) in side}
+        implied = {f for f, *names in PAIRS for i, side in zip(places, names) if f and plain(columns[i].name) in side}
         if len(implied) > 1 or (wanted and implied and implied != {wanted}):
             raise BadParameter(f"columns {columns[places[0]].name!r:.80} and {columns[places[1]].name!r:.80} are "
                                f"{' and '.join(sorted(implied))} by their names"
@@ -219,7 +190,7 @@ def _position(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, Chosen, 
                                code="frame_contradicts", where="frame")
         return _angle(columns, places[0]), _angle(columns, places[1]), wanted or (implied or {"icrs"}).pop()
     found: list[tuple[str | None, list[int], list[int]]] = []
-    for frame, lons, lats in _PAIRS:
+    for frame, lons, lats in PAIRS:
         a, b = ([i for i, c in enumerate(columns) if plain(c.name) in side] for side in (lons, lats))
         if a and b and (wanted is None or frame in (None, wanted)):
             found.append((frame, a, b))
@@ -244,15 +215,15 @@ def _velocity(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, str | No
     if asked.cz is not None or asked.z is not None:
         kind, option = ("cz", "--cz-column") if asked.z is None else ("z", "--z-column")
         i = find(columns, str(asked.cz if asked.z is None else asked.z), option)
-        by_name, implied = _VELOCITIES.get(plain(columns[i].name), (kind, None))
+        by_name, implied = VELOCITIES.get(plain(columns[i].name), (kind, None))
         _refuse_corrected(columns[i].name)
         if by_name != kind and implied and asked.cz_unit is None:
             raise BadParameter(f"column {columns[i].name!r:.80} is {_word(by_name)} by its name; choose it with "
                                f"--{by_name}-column, or say what it holds with --cz-unit", code="unit_contradicts",
                                where=option)
         return _with_unit(columns, i, kind, asked.cz_unit), implied
-    fits = [(i, *_VELOCITIES[plain(c.name)]) for i, c in enumerate(columns) if plain(c.name) in _VELOCITIES]
-    corrected = [c.name for c in columns if plain(c.name) in _NOT_OBSERVED]
+    fits = [(i, *VELOCITIES[plain(c.name)]) for i, c in enumerate(columns) if plain(c.name) in VELOCITIES]
+    corrected = [c.name for c in columns if plain(c.name) in NOT_OBSERVED]
     aside = f"\n  ({', '.join(corrected[:3])}: corrected for peculiar velocity, not observed)" if corrected else ""
     if not fits:
         raise BadParameter("no column is known as an observed velocity or redshift by its name; add --cz-column NAME (km/s) "
@@ -346,7 +317,7 @@ def _factor(column: Column, what: str) -> float:
 
 
 def _refuse_corrected(name: str) -> None:
-    if plain(name) in _NOT_OBSERVED:
+    if plain(name) in NOT_OBSERVED:
         raise BadParameter(f"column {name!r:.80} is corrected for peculiar velocity by its name and was not observed; choose "
                            "the heliocentric or CMB one, or rename it if it was", code="not_observed", where=name)
 

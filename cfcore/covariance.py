@@ -58,7 +58,7 @@ def radial_velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: Arr
     """
     opt = options or FlowOptions(**named)  # type: ignore[arg-type]
     place = distances.velocities(field, lon, lat, d_c, options=opt)
-    status = np.where((place.status == 0) & ~place.inside, distances.STATUS.index("outside_field"), place.status)
+    status = place.status
     ok = status == 0
     n, count = len(ok), field.manifest.realisations
     sg = np.stack([place.column(c) for c in ("sgx", "sgy", "sgz")], axis=1)
@@ -73,7 +73,7 @@ def radial_velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: Arr
         v_rad[rows] = s.v_pec[:, 0] * u[:, 0] + s.v_pec[:, 1] * u[:, 1] + s.v_pec[:, 2] * u[:, 2]
         sigma[rows] = s.sigma
     v_rad[~ok], sigma[~ok] = np.nan, np.nan
-    return RadialVelocities(v_rad, sigma, status.astype(np.int32))
+    return RadialVelocities(v_rad, sigma, status)
 
 
 def velocity_deviations(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike, *,

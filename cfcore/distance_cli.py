@@ -253,7 +253,7 @@ def _distance_lines(a: Facts) -> Iterator[str]:
         s: dict[str, float] = a[flow]
         yield (f"  {flow:<10} {s['mean']:10.2f} +- {s['std']:.2f} {unit}   median {s['median']:.2f} "
                f"[{s['p16']:.2f}, {s['p84']:.2f}]")
-    yield f"  v_rad      {a['v_rad']:10.1f} km/s (posterior mean, positive = receding)"
+    yield f"  v_rad      {a['v_rad']:10.1f} +- {a['v_rad_std']:.1f} km/s (of the field over the posterior, positive = receding)"
     for root in a["roots"]:
         yield f"  root       {root['d_mpc']:10.2f} Mpc   weight {root['weight']:.3f}   v_rad {root['v_rad']:.0f} km/s"
     if a["flags"]:

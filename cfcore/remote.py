@@ -27,7 +27,8 @@ ROWS = 9_999
 TRIES = 6
 LONGEST_WAIT_S = 30.0
 _TIMEOUT_S = 120.0
-_DISTANCE = ("cz", *FLOW_TYPES, "modulus", "roots", "v_rad", "v_pec", "delta", "inside_fraction", "evidence", "flags", "status")
+_DISTANCE = ("cz", *FLOW_TYPES, "modulus", "roots", "v_rad", "v_rad_std", "v_pec", "delta", "inside_fraction", "evidence",
+             "flags", "status")
 _VELOCITY = ("xyz_hmpc", "inside", "v_pec", "v_rad", "delta", "sigma", "cz_hubble", "cz", "status")
 _REPEATED = ("prior", "alpha", "use_field_sigma", "observer", "rmax", "dr")
 

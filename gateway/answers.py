@@ -62,7 +62,7 @@ def one_object(columns: dict[str, NDArray[Any]], opt: FlowOptions) -> dict[str, 
         out[flow] = {**{s: v[f"{flow}.{s}"] for s in distances.SUMMARY}, "unit": unit}
     out["modulus"] = {s: v[f"modulus.{s}"] for s in distances.MODULUS}
     out["roots"] = distances.root_records(columns["roots"][0], n_roots, opt.H0)
-    out["v_rad"] = v["v_rad"]
+    out["v_rad"], out["v_rad_std"] = v["v_rad"], v["v_rad_std"]
     out["v_pec"] = {a: v[f"v_pec.{a}"] for a in ("sgx", "sgy", "sgz")}
     for name in ("delta", "inside_fraction", "evidence"):
         out[name] = v[name]
@@ -81,7 +81,8 @@ def many_objects(flow: str, columns: dict[str, NDArray[Any]], shared: dict[str, 
     at = {name: i for i, name in enumerate(distances.VALUES)}
     table = {s: values[:, at[f"{flow}.{s}"]] for s in distances.SUMMARY}
     table.update({f"cz_{f}": values[:, at[f"cz.{f}"]] for f in frames.REPORTED_FRAMES})
-    table.update({"v_rad": values[:, at["v_rad"]], **{f"v_{a}": values[:, at[f"v_pec.{a}"]] for a in ("sgx", "sgy", "sgz")},
+    table.update({name: values[:, at[name]] for name in ("v_rad", "v_rad_std")})
+    table.update({**{f"v_{a}": values[:, at[f"v_pec.{a}"]] for a in ("sgx", "sgy", "sgz")},
                   "delta": values[:, at["delta"]], "inside_fraction": values[:, at["inside_fraction"]],
                   "evidence": values[:, at["evidence"]]})
     words: dict[int, list[str]] = {}

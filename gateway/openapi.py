@@ -65,12 +65,13 @@ SCHEMAS: dict[str, Any] = {
                               "catalog": _CATALOG}},
     "Distances": {
         "type": "object",
-        "required": ["position", "cz", *FLOW_TYPES, "modulus", "roots", "v_rad", "v_pec", "delta", "inside_fraction",
+        "required": ["position", "cz", *FLOW_TYPES, "modulus", "roots", "v_rad", "v_rad_std", "v_pec", "delta", "inside_fraction",
                      "evidence", "flags", "status", *_PROVENANCE],
         "properties": {
             "name": {"type": ["string", "null"]}, "position": _ref("Position"), "cz": _CZ,
             **{t: _SUMMARY for t in FLOW_TYPES}, "modulus": _obj({s: _num("mag") for s in MODULUS}), "roots": _ROOTS,
-            "v_rad": _num("km/s, positive = receding"), "v_pec": _V, "delta": _num(), "inside_fraction": _num(),
+            "v_rad": _num("km/s, positive = receding"), "v_rad_std": _num("km/s"), "v_pec": _V,
+            "delta": _num(), "inside_fraction": _num(),
             "evidence": _num("(km/s)^-1"), "flags": _FLAG_LIST, "status": {"type": "string", "enum": list(STATUS)},
             "grid": {"type": "object"}, **_PROVENANCE}},
     "Velocity": {

@@ -12,7 +12,7 @@ from made_fields import smooth_field
 
 import cfcore
 from cfcore import C_KMS, FlowField, quantity_tables, results
-from cfcore.column_names import POSITION_COLUMNS, REDSHIFT_COLUMNS, VELOCITY_COLUMNS, find_position, find_velocity
+from cfcore.column_names import NOT_OBSERVED, PAIRS, VELOCITIES, find_position, find_velocity, plain
 from cfcore.distances import VALUES
 from cfcore.errors import Ambiguous, BadParameter, UnknownName
 from cfcore.frames import SKY_FRAMES, VELOCITY_FRAMES
@@ -134,7 +134,7 @@ def test_several_velocity_columns_are_listed_with_the_frame_each_implies(flow: F
     ({"x": RA}, {"lon": "x", "lat": "DEC"}, BadParameter, "do not say their sky frame"),
     ({"x": RA * u.m}, {"ra": "x", "dec": "DEC"}, BadParameter, "x is in m"),
     ({"x": ["1h", "2h", "3h"]}, {"ra": "x", "dec": "DEC"}, BadParameter, "sexagesimal"),
-    ({"raj2000": RA, "dej2000": DEC}, {}, Ambiguous, "RA/DEC, raj2000/dej2000"),
+    ({"raj2000": RA, "dej2000": DEC}, {}, Ambiguous, "RA/DEC, RA/dej2000"),
     ({}, {"coord": "RA"}, BadParameter, "is not a SkyCoord"),
     ({"a": SkyCoord(RA, DEC, unit="deg"), "b": SkyCoord(RA, DEC, unit="deg")}, {}, Ambiguous, "a, b; name one with coord="),
     ({"status": [1, 2, 3]}, {}, BadParameter, 'already has status; give prefix='),
@@ -185,9 +185,12 @@ def test_long_tables_are_solved_in_blocks_that_leave_no_trace(flow: FlowField, m
 
 
 def test_the_well_known_names_name_frames_that_exist() -> None:
-    assert set(REDSHIFT_COLUMNS.values()) | set(VELOCITY_COLUMNS.values()) <= set(VELOCITY_FRAMES) | {""}
-    assert set(POSITION_COLUMNS) == set(SKY_FRAMES) and not REDSHIFT_COLUMNS.keys() & VELOCITY_COLUMNS.keys()
-    assert all(name == name.lower() for name in (*REDSHIFT_COLUMNS, *VELOCITY_COLUMNS))
+    assert {frame for _, frame in VELOCITIES.values()} <= {*VELOCITY_FRAMES, None}
+    assert {frame for frame, *_ in PAIRS} == {*SKY_FRAMES, None} and not NOT_OBSERVED & VELOCITIES.keys()
+    positions = [n for _, *sides in PAIRS for s in sides for n in s]
+    assert all(name == plain(name) for name in (*VELOCITIES, *NOT_OBSERVED, *positions))
+    with pytest.raises(BadParameter, match="corrected for peculiar velocity"):
+        find_velocity(["zHD", "zCMB"], z="zHD", frame="cmb")
     assert find_velocity(["ZCMB"], frame="cmb_fixsen96") == ("ZCMB", "z", "cmb_fixsen96")
     assert find_velocity(["a", "cz"], frame="Heliocentric") == ("cz", "cz", "hel")
     assert find_position(["l", "SGL", "sgb"]) == ("SGL", "sgb", "supergalactic")

@@ -156,7 +156,7 @@ def test_requests_under_way_are_answered_when_the_house_ends(house_data: Path) -
     rng = np.random.default_rng(5)
     n = 10_000
     heavy = {"lon": rng.uniform(0, 360, n).tolist(), "lat": rng.uniform(-90, 90, n).tolist(),
-             "cz": rng.uniform(500, 9000, n).tolist(), "dr": 0.02}
+             "cz": rng.uniform(500, 9000, n).tolist(), "dr": 0.01, "prior": "density", "alpha": 0.7}
     house = House(house_data, "--workers", "1")
     replies: list[Reply | Exception] = []
 
