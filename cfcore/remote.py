@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import distances
-from .asking import OUTSIDE, Answers, Facts, Rows
+from .asking import Answers, Facts, Rows
 from .columns import LOOKS_LIKE_Z
 from .cosmology import C_KMS
 from .errors import BadParameter, CosmicFlowsError, InternalError, TransientError, UnknownName, UsageError
@@ -189,7 +189,7 @@ class Remote:
             flat = dict(zip(("sgx", "sgy", "sgz"), data["xyz_hmpc"])) | {f"v_{k}": v for k, v in data["v_pec"].items()} | {
                 f"cz_{k}": v for k, v in data["cz"].items()} | {k: data[k] for k in ("v_rad", "delta", "sigma", "cz_hubble")}
             table[i] = [math.nan if flat[name] is None else flat[name] for name in names]
-            status[i] = 0 if data["inside"] else OUTSIDE
+            status[i] = distances.STATUS.index(data["status"])
         return Answers({name: table[:, i] for i, name in enumerate(names)}, status, np.zeros(n, np.int32))
 
     def _learn(self, data: dict[str, Any]) -> None:
