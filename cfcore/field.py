@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _kernels, frames
-from .errors import BadParameter
+from .errors import BadParameter, FieldRefused
 from .manifest import Manifest
 from .options import FlowOptions, check_limit
 from .threads import spread
@@ -170,6 +170,10 @@ class FlowField:
             sky_frame=frames.sky_frame(sky_frame), citation=citation, realisations=count, sigma_v=sigma_v,
             trusted_hmpc=trusted_hmpc, has_density=overdensity is not None)
         return cls(manifest, cells, s)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a copy maps the same files again; arrays made in memory travel along
+        return _restore, (self.manifest, _portable(self._cells), _portable(self._sigma))
 
     def __repr__(self) -> str:
         m = self.manifest
@@ -361,3 +365,30 @@ def _padded(cells: NDArray[np.float32], realisations: int) -> NDArray[np.float32
     wide = np.zeros(cells.shape[:4] + (-(-realisations // 16) * 16,), np.float32)
     wide[..., :realisations] = cells[..., :realisations]
     return wide
+
+
+class _Mapped(NamedTuple):
+    """Name the part of a file that an array is mapped from."""
+
+    filename: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+def _portable(array: NDArray[np.float32] | None) -> NDArray[np.float32] | _Mapped | None:
+    owner: Any = array
+    while owner is not None and not isinstance(owner, np.memmap):
+        owner = getattr(owner, "base", None)
+    if array is None or owner is None or owner.filename is None or owner.size != array.size:
+        return array
+    return _Mapped(str(owner.filename), owner.offset, array.shape)
+
+
+def _restore(manifest: Manifest, *parts: NDArray[np.float32] | _Mapped | None) -> FlowField:
+    try:
+        cells, sigma = (np.memmap(p.filename, np.float32, "r", p.offset, p.shape) if isinstance(p, _Mapped) else p for p in parts)
+    except OSError as exc:
+        raise FieldRefused(f"the files of field {manifest.id} {manifest.version} are not on this machine ({exc.strerror}); add "
+                           "the field here and open it anew") from exc
+    assert cells is not None
+    return FlowField(manifest, cells, sigma)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from made_fields import smooth_field
 
 from cfcore import FLOW_TYPES, FlowField, FlowOptions, background, frames
 from cfcore.distances import LOCAL_SHEET_MPC, STATUS, SUMMARY
-from cfcore.errors import BadParameter, UnknownName
+from cfcore.errors import BadParameter, FieldRefused, UnknownName
 from cfcore.sightlines import distance_table
 
 C = 299792.458
@@ -357,3 +359,23 @@ def test_an_object_far_beyond_the_field_has_no_distance_however_large_the_field_
     assert d.flags(0) == ["outside"] and np.isfinite(d.column("cz.cmb")).all()
     near = field.distance(10.0, 20.0, -2500.0, prior=prior, use_field_sigma=True)
     assert STATUS[near.status[0]] == "ok" and "blueshift" in near.flags()
+
+
+def test_a_field_and_its_answers_can_be_copied_and_sent_to_another_process(tmp_path: Path) -> None:
+    from cfcore.fieldfile import open_folder, publish
+    made = smooth_field(31, with_sigma=True)
+    cells, sigma, *_ = made.kernel_arrays()
+    folder = publish(tmp_path, made.with_manifest(id="made", version="1").manifest, np.ascontiguousarray(cells[..., 0]), sigma)
+    mapped = FlowField(*open_folder(folder))
+    for field, most in ((made, 10 * cells.nbytes), (mapped, 20_000)):
+        answer = field.distance(10.0, 20.0, 3000.0, use_field_sigma=True)
+        sent = pickle.dumps((field, answer))
+        assert len(sent) < most
+        again, same = pickle.loads(sent)
+        np.testing.assert_array_equal(again.distance(10.0, 20.0, 3000.0, use_field_sigma=True).values, answer.values)
+        np.testing.assert_array_equal(same.values, answer.values)
+        np.testing.assert_array_equal(copy.deepcopy(field).velocity_at([[1.0, 2.0, 3.0]]), field.velocity_at([[1.0, 2.0, 3.0]]))
+    sent = pickle.dumps(mapped)
+    (folder / "cells.npy").unlink()
+    with pytest.raises(FieldRefused, match="not on this machine"):
+        pickle.loads(sent)
