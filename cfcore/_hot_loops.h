@@ -16,7 +16,6 @@ typedef union { f8 whole; f4 half[2]; } split;
 #define INLINE static inline __attribute__((always_inline))
 #define BATCH 32 /* its cache lines fill a third of the nearest cache */
 #define STEP static __attribute__((noinline)) /* a function of its own keeps its registers */
-#define BATCH 32 /* its cache lines fill a third of the nearest cache */
 #define AHEAD 3
 typedef struct {
     double off[BATCH]; /* how far outside the lattice, in nodes: 0, or NaN */
@@ -742,7 +741,7 @@ static void FN(moments_all)(const cf_line *L, cf_sight *s, ptrdiff_t a, ptrdiff_
     memset(sums, 0, CF_N_SUMS * sizeof *sums);
     memset(share, 0, (size_t)(8 * pad) * sizeof *share);
     for (ptrdiff_t j = a; j < b; j++) {
-        if (j < s->lo || j >= s->hi) {
+        if (j < s->lo || j >= s->hi || L->prior[j] == 0.0) {
             s->p[j] = 0.0;
             continue;
         }

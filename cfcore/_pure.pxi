@@ -186,7 +186,7 @@ cdef void pure_moments(const cf_line* line, cf_sight* s, Py_ssize_t a, Py_ssize_
         sums[c] = 0.0
     for j in range(a, b):
         s.p[j] = 0.0
-        if j < s.lo or j >= s.hi:
+        if j < s.lo or j >= s.hi or line.prior[j] == 0.0:
             continue
         inside = at_sample(line, s, j, row)
         p = 0.0

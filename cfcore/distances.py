@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _kernels, frames
 from .cosmology import C_KMS, background
 from .errors import BadParameter
-from .field import FlowField
+from .field import FlowField, check_out
 from .options import FLOW_TYPES, FlowOptions
 from .threads import scratch_of, spread
 
@@ -178,10 +178,12 @@ def solve(field: FlowField, lon: ArrayLike, lat: ArrayLike, cz: ArrayLike, *, si
     if out is None:
         values, roots = np.empty((n, len(VALUES))), np.empty((n, MAX_ROOTS, len(ROOT)))
         status, bits, n_roots = (np.empty(n, np.int32) for _ in range(3))
-    elif len(out) != n:
-        raise BadParameter(f"out holds {len(out)} rows, the columns have {n}", code="bad_shape", where="out")
     else:
         values, roots, status, bits, n_roots = out.values, out.root_table, out.status, out.flag_bits, out.n_roots
+        check_out(values, (n, len(VALUES)))
+        check_out(roots, (n, MAX_ROOTS, len(ROOT)))
+        for column in (status, bits, n_roots):
+            check_out(column, (n,), np.int32)
     p_r = None if pdf is None else np.empty((n, len(grid.r)))
     columns = rows["lon"], rows["lat"], rows["cz"], rows["sigma_cz"]
 

@@ -226,7 +226,10 @@ class FlowField:
             sigma = np.empty(n) if self.has_sigma else np.broadcast_to(0.0, n)
             out = Samples(np.empty((n, 4, count)), sigma, np.empty(n, np.bool_))
         else:
-            _check_out(out.values, (n, 4, count))
+            check_out(out.values, (n, 4, count))
+            check_out(out.inside, (n,), np.bool_)
+            if self.has_sigma:
+                check_out(out.sigma, (n,))
         values, inside, lattice = out.values, out.inside.view(np.uint8), self.lattice
         flat = values.reshape(n, 4) if count == 1 else values
 
@@ -271,7 +274,7 @@ class FlowField:
         if out is None:
             out = np.empty((n, 3))
         else:
-            _check_out(out, (n, 3))
+            check_out(out, (n, 3))
         result, points = out, self.lattice.points
         if n <= POINTS_GRAIN:
             points(xyz, result, None, math.nan, 0, n)
@@ -314,7 +317,9 @@ class FlowField:
         if out is None:
             sigma = np.empty(shape) if self.has_sigma else np.broadcast_to(0.0, shape)
             out = Sightline(r, np.empty(shape), np.empty(shape), sigma, np.empty(shape, np.bool_))
-        _check_out(out.v_rad, shape)
+        for column in (out.v_rad, out.overdensity, *([out.sigma] if self.has_sigma else [])):
+            check_out(column, shape)
+        check_out(out.inside, shape, np.bool_)
         out = out._replace(r_hmpc=r)
         columns = out.v_rad, out.overdensity, out.sigma if self.has_sigma else None, out.inside.view(np.uint8)
         spread(lambda begin, end: self.lattice.along(dirs, r, *columns, begin, end), len(dirs), threads, LINES_GRAIN)
@@ -340,6 +345,8 @@ class FlowField:
 
     def with_manifest(self, **changes: object) -> FlowField:
         """Return the same arrays under a manifest with some entries changed."""
+        if "spacing_hmpc" in changes:
+            changes.setdefault("v_gradient", 0.0)  # not known any more: the window is then found without it
         return FlowField(dataclasses.replace(self.manifest, **changes), self._cells, self._sigma)  # type: ignore[arg-type]
 
 
@@ -352,10 +359,17 @@ def _positions(xyz_hmpc: ArrayLike) -> F64:
     return xyz
 
 
-def _check_out(out: F64, shape: tuple[int, ...]) -> None:
-    if out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous or not out.flags.writeable:
-        raise BadParameter(f"out has shape {out.shape} and type {out.dtype}; a writable float64 array of shape {shape} in C "
-                           "order is needed", code="bad_shape", where="out")
+def check_out(out: NDArray[Any], shape: tuple[int, ...], dtype: type = np.float64) -> None:
+    """Refuse an array that the loops cannot write: they trust what they are given.
+
+    Raises
+    ------
+    BadParameter
+        When its shape, type or memory order differ, or it is read-only.
+    """
+    if out.shape != shape or out.dtype != dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        raise BadParameter(f"out has shape {out.shape} and type {out.dtype}; a writable {np.dtype(dtype)} array of shape {shape} "
+                           "in C order is needed", code="bad_shape", where="out")
 
 
 def _padded(cells: NDArray[np.float32], realisations: int) -> NDArray[np.float32]:

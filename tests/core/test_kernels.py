@@ -213,8 +213,14 @@ def test_an_array_given_as_out_is_written_and_returned() -> None:
     for wrong in (np.empty((300, 4)), np.empty((300, 3), np.float32), np.empty((3, 300)).T):
         with pytest.raises(BadParameter, match="out has shape"):
             field.velocity_at(xyz, out=wrong)
-    with pytest.raises(BadParameter, match="out holds 2 rows"):
+    with pytest.raises(BadParameter, match="out has shape"):
         field.distance(1.0, 2.0, 3000.0, out=d)
+    for small in (line._replace(inside=np.empty((1, 9), bool)), line._replace(overdensity=np.empty((1, 9))),
+                  smooth_field(2).along([1.0, 2.0], [3.0, 4.0], np.arange(9.0))):
+        with pytest.raises(BadParameter, match="out has shape"):
+            field.along([1.0, 2.0], [3.0, 4.0], np.arange(9.0), out=small)
+    with pytest.raises(BadParameter, match="out has shape"):
+        field.sample_at(xyz, out=samples._replace(inside=np.empty(3, bool)))
     for threads in (-1, 1.5, True, 1000):
         with pytest.raises(BadParameter, match="threads"):
             field.velocity_at(np.zeros((20_000, 3)), threads=threads)  # type: ignore[arg-type]

@@ -379,3 +379,41 @@ def test_a_field_and_its_answers_can_be_copied_and_sent_to_another_process(tmp_p
     (folder / "cells.npy").unlink()
     with pytest.raises(FieldRefused, match="not on this machine"):
         pickle.loads(sent)
+
+
+def test_quantiles_hold_where_the_weight_stops_at_full_height_at_a_face() -> None:
+    v = np.zeros((3, 5, 5, 5))
+    v[0] = -600.0
+    for half in np.linspace(50.5, 51.5, 11):
+        field = FlowField.from_arrays(v, origin_hmpc=-half, spacing_hmpc=half / 2, sky_frame="galactic")
+        d = field.distance(0.0, 0.0, 5050.0, frame="galactic", cz_frame="cmb", sigma_v=50.0, pdf="comoving")
+        cumulative = np.append(0.0, np.cumsum(0.5 * (d.pdf[0][1:] + d.pdf[0][:-1]) * np.diff(d.x)))
+        for name, q in zip(QUANTILES, (0.025, 0.16, 0.5, 0.84, 0.975)):
+            assert d.column(f"comoving.{name}")[0] == pytest.approx(np.interp(q, cumulative, d.x), abs=0.02)
+
+
+def test_a_line_that_runs_in_a_face_of_the_lattice_is_inside() -> None:
+    v = np.zeros((3, 5, 5, 5))
+    v[0] = 300.0
+    field = FlowField.from_arrays(v, origin_hmpc=(-50.0, -50.0, -100.0), spacing_hmpc=25.0, sky_frame="supergalactic")
+    for whole in (field, field.with_manifest(v_max=1e9)):
+        d = whole.distance(42.31012266260323, 59.528349780922184, 3000.0, sigma_v=100.0)
+        assert d.column("inside_fraction")[0] == pytest.approx(1.0) and len(d.roots()) == 1
+
+
+def test_a_strong_blueshift_in_a_steep_flow_has_an_answer() -> None:
+    x = 5.0 * np.arange(-4, 5)
+    v = 200.0 * np.stack(np.meshgrid(x, x, x, indexing="ij"))
+    for count in (1, 3):
+        field = FlowField.from_arrays(np.repeat(v[None], count, axis=0), origin_hmpc=-20, spacing_hmpc=5,
+                                      sky_frame="supergalactic")
+        d = field.distance(10.0, 20.0, -2930.0, sigma_v=50.0)
+        assert d.status[0] == 0 and 0.0 < d.column("comoving.mean")[0] < 1.0
+
+
+def test_realisations_that_disagree_keep_the_root_of_their_mean() -> None:
+    v = np.zeros((2, 3, 5, 5, 5))
+    v[0, 0], v[1, 0] = -1000.0, 1000.0
+    field = FlowField.from_arrays(v, origin_hmpc=-50, spacing_hmpc=25, sky_frame="supergalactic")
+    d = field.distance(0.0, 0.0, 50.0, frame="supergalactic", cz_frame="cmb", sigma_v=50.0, prior="flat")
+    assert [r["r_hmpc"] for r in d.roots()] == [pytest.approx(0.5, abs=1e-3)]
