@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import __version__, distances, frames
+from .cosmology import C_KMS, background
 from .field import FlowField
 from .options import FLOW_TYPES, FlowOptions
 
@@ -18,6 +20,10 @@ Facts = dict[str, Any]
 """Plain data: an answer, or where it comes from."""
 
 _MPC = ("Mpc", "h^-1 Mpc")
+MODULUS: tuple[str, ...] = ("p16", "median", "p84")
+"""Quantiles of the distance modulus in a table."""
+LARGE_SIGMA_CZ = 500.0
+"""Errors of a velocity (km/s) above it are named where a posterior runs beyond the line of sight."""
 _SUMMARY_WORDS = {"mean": "posterior mean", "std": "posterior standard deviation", "mode": "posterior mode",
                   "p2_5": "2.5 % quantile", "p16": "16 % quantile", "median": "median", "p84": "84 % quantile",
                   "p97_5": "97.5 % quantile"}
@@ -62,6 +68,15 @@ class Answers:
     flag_bits: I32
 
 
+class Sight(NamedTuple):
+    """Say where the lines of sight end, and whether --rmax ended them."""
+
+    r_hmpc: float
+    cz: float
+    """c zbar there, km/s."""
+    shortened: bool
+
+
 class Asker(Protocol):
     """Answer questions, here or elsewhere."""
 
@@ -81,6 +96,32 @@ class Asker(Protocol):
     def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
         """Answer one object with all there is to say, in the words of the HTTP API."""
 
+    def sight(self) -> Sight | None:
+        """Return where the lines of sight end; None when a server does not say."""
+
+
+def line_of_sight(field_hmpc: float, rmax: float | None, Om: float) -> Sight:
+    """Return the end of the lines of sight through a field whose own end is given, h^-1 Mpc."""
+    r = field_hmpc if rmax is None else min(rmax, field_hmpc)
+    return Sight(r, C_KMS * float(background(Om).redshift(r)), r < field_hmpc)
+
+
+def moduli(numbers: Mapping[str, F64], flow: str, H0: float, Om: float) -> dict[str, F64]:
+    """Return the quantiles of the distance modulus, mag: those of the variable asked for, which it rises with.
+
+    ``mu = 5 log10(D_L / Mpc) + 25`` with ``D_L = (1 + z_hel) r/h``.
+    """
+    out = {}
+    for s in MODULUS:
+        x = numbers[f"{flow}_{s}"]
+        if flow != "luminosity":
+            x = {"distance": x, "comoving": x * 100.0 / H0}[flow] if flow != "hubble" else \
+                background(Om).comoving_hmpc(x / C_KMS) * 100.0 / H0
+            x = (1.0 + numbers["cz_hel"] / C_KMS) * x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out[f"mu_{s}"] = 5.0 * np.log10(x) + 25.0
+    return out
+
 
 def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
     """Return the columns of numbers that a question adds to a table."""
@@ -97,7 +138,9 @@ def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
                 Answer("cz_hubble", "km/s", "c zbar, no peculiar velocity", 2), *cz)
     unit = FLOW_TYPES[flow]
     return (*(Answer(f"{flow}_{s}", unit, f"{_VARIABLES[flow]}, {_SUMMARY_WORDS[s]}", 4 if unit in _MPC else 2)
-              for s in distances.SUMMARY), *cz, v_rad, spread, *flow_of, delta,
+              for s in distances.SUMMARY),
+            *(Answer(f"mu_{s}", "mag", f"distance modulus, {_SUMMARY_WORDS[s]}", 4) for s in MODULUS),
+            *cz, v_rad, spread, *flow_of, delta,
             Answer("inside_fraction", "", "share of the posterior inside the field", 5),
             Answer("evidence", "s/km", "integral of prior times likelihood", None),
             Answer("n_roots", "", "distances at which the mean field predicts this velocity", 0))
@@ -123,8 +166,13 @@ class Local:
                  **{f"v_{a}": f"v_pec.{a}" for a in ("sgx", "sgy", "sgz")},
                  **{f"{self.flow}_{s}": f"{self.flow}.{s}" for s in distances.SUMMARY}}
         numbers = {name: d.column(column) for name, column in words.items()}
+        numbers |= moduli(numbers, self.flow, self.options.H0, self.options.Om)
         numbers["n_roots"] = np.where(d.status == 0, d.n_roots, np.nan)
         return Answers(numbers, d.status, d.flag_bits)
+
+    def sight(self) -> Sight:
+        """Return where the lines of sight end."""
+        return line_of_sight(self.field.r_max_hmpc, self.options.rmax, self.options.Om)
 
     def facts(self) -> Facts:
         """Return the provenance of the answers."""
@@ -158,7 +206,7 @@ class Local:
                 "status": distances.STATUS[int(d.status[0])]}
 
 
-def reason(status: str, names: dict[str, str], values: dict[str, float], field: str) -> str:
+def reason(status: str, names: dict[str, str], values: dict[str, float], field: str, sight: Sight | None = None) -> str:
     """Say in a sentence why a row has no answer.
 
     Parameters
@@ -169,13 +217,25 @@ def reason(status: str, names: dict[str, str], values: dict[str, float], field: 
         By quantity (lon, lat, cz, sigma_cz, distance): what the user calls it, and its value in house units.
     field : str
         Id of the field.
+    sight : Sight, optional
+        Where its lines of sight end, when that is known.
     """
     if status == "outside_field":
         if "distance" in values:
             return (f"{names['distance']} = {values['distance']:g} Mpc lies outside field {field}; no velocity is known "
                     "there; ask another --field")
-        return (f"{names['cz']} = {values['cz']:g} km/s lies beyond the line of sight of field {field}; ask another "
-                "--field, a larger --rmax if you set one, or drop it")
+        sigma = values.get("sigma_cz", 0.0)
+        end = f", which ends at {sight.r_hmpc:.0f} h^-1 Mpc (c z about {sight.cz:.0f} km/s)" if sight else ""
+        way = "a larger --rmax, or another --field" if sight and sight.shortened else "another --field"
+        text = f"{names['cz']} = {values['cz']:g} km/s"
+        if sigma > LARGE_SIGMA_CZ:
+            text += f" with {names['sigma_cz']} = {sigma:g} km/s reaches beyond"
+            way = f"a smaller {names['sigma_cz']}, {way}"
+        elif sight and values["cz"] < sight.cz:
+            text += ", with its scatter, reaches beyond"
+        else:
+            text += " lies beyond"
+        return f"{text} the line of sight of field {field}{end}; try {way}, or drop it"
     if status == "not_finite":
         name = next((names[k] for k, v in values.items() if not np.isfinite(v)), "a value")
         return f"{name} is not a finite number"

@@ -21,6 +21,7 @@ _CARDS = {"field": "CF_FIELD", "field_version": "CF_VERS", "field_sha256": "CF_S
           "frame": "CF_FRAME", "composition": "CF_COMP", "observer": "CF_OBS", "use_field_sigma": "CF_USIG",
           "rmax": "CF_RMAX", "dr": "CF_DR", "columns": "CF_COLS", "sigma_cz": "CF_SIGCZ", "cfcore": "CF_CODE",
           "server": "CF_SERV"}
+_PARAM_UNITS = {"H0": "km.s-1.Mpc-1", "sigma_v": "km.s-1", "sigma_cz": "km.s-1"}
 
 
 def reader(stream: IO[bytes], name: str, fmt: str, *, extension: str | None, delimiter: str | None) -> AstroReader:
@@ -208,15 +209,15 @@ def merged(pieces: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def new_values(pieces: Sequence[NewColumn]) -> np.ndarray:
-    """Join the pieces of an added column: text, whole numbers (masked where unknown) or numbers (NaN)."""
+    """Join the pieces of an added column: text, whole numbers or numbers; what is unknown is masked."""
     first = pieces[0]
     if isinstance(first.values, list):
         return np.array([v for p in pieces for v in p.values], dtype=str)
     whole = np.concatenate([np.asarray(p.values, float) for p in pieces])
+    unknown = np.isnan(whole)
     if first.decimals == 0:
-        unknown = np.isnan(whole)
         return np.ma.array(np.where(unknown, 0, whole).astype(np.int32), mask=unknown)
-    return whole
+    return np.ma.array(whole, mask=unknown) if unknown.any() else whole
 
 
 def _read_fits(stream: IO[bytes], name: str, extension: str | None) -> Any:
@@ -272,12 +273,18 @@ def _write_fits(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> N
             table[column.name] = np.array([v.encode("ascii", "xmlcharrefreplace") or b" " for v in column.tolist()])
             table[column.name].unit, table[column.name].description = unit, description
     descriptions = {c.name: c.description for c in table.itercols() if c.description}
+    units = {}
     for column in table.itercols():
         column.description = None
+        if column.unit is not None and not _fits_knows(column.unit):
+            # FITS has no hours of angle; the unit is told all the same, for degrees would be read without it
+            units[column.name], column.unit = str(column.unit), None
     hdu = fits.table_to_hdu(table)
     for i, name in enumerate(table.colnames):
         if name in descriptions:
             hdu.header[f"TCOMM{i + 1}"] = _ascii(descriptions[name])
+        if name in units:
+            hdu.header[f"TUNIT{i + 1}"] = _ascii(units[name])
     for key, value in facts.items():
         if value is not None:
             hdu.header[_CARDS[key]] = _ascii(value) if isinstance(value, str) else value
@@ -290,13 +297,24 @@ def _write_fits(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> N
     stream.write(body.getbuffer())
 
 
+def _fits_knows(unit: Any) -> bool:
+    try:
+        unit.to_string("fits")
+    except ValueError:
+        return False
+    return True
+
+
 def _write_votable(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> None:
     from astropy.io import votable
     table.convert_bytestring_to_unicode()
     tree = votable.from_table(table)
     for key, value in facts.items():
-        tree.resources[0].params.append(votable.tree.Param(
-            tree, name=key, datatype="char", arraysize="*", value=value if isinstance(value, str) else json.dumps(value)))
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            about = {"datatype": "double", "unit": _PARAM_UNITS.get(key), "value": float(value)}
+        else:
+            about = {"datatype": "char", "arraysize": "*", "value": value if isinstance(value, str) else json.dumps(value)}
+        tree.resources[0].params.append(votable.tree.Param(tree, name=key, **about))
     tree.to_xml(stream)
 
 

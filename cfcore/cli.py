@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__, distance_cli, fields_cli
 from .errors import CosmicFlowsError, UnknownName, UsageError
@@ -24,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except CosmicFlowsError as exc:
-        print(f"cosmicflows: {exc.message}", file=sys.stderr)
+        message = _in_options(exc.message, args)
+        print(f"cosmicflows: {message}", file=sys.stderr)
         for line in _ways_out(exc):
-            print(f"  {line}", file=sys.stderr)
+            if (line := _in_options(line, args)) not in message:
+                print(f"  {line}", file=sys.stderr)
         return _EXIT[exc.kind]
     except ModuleNotFoundError as exc:
         print(f"cosmicflows: {exc.name} is not installed; pip install 'cosmicflows[server]' brings what the services "
@@ -54,9 +57,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_INTERNAL
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuse in one sentence; the options are listed for those who ask."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with 2."""
+        if "--dec/" in message or "--ra/" in message:
+            message += " (decimal degrees, such as -23.3839; sexagesimal angles are not read)"
+        elif message.endswith("expected one argument"):
+            message += " (one that begins with - and is no plain number follows =, such as --cz=-3e2)"
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; {self.prog} --help lists the options\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="cosmicflows", description="Distances and peculiar velocities of galaxies from "
-                                     "reconstructed velocity fields of the local Universe.")
+    parser: argparse.ArgumentParser = _Parser(
+        prog="cosmicflows", description="Distances and peculiar velocities of galaxies from reconstructed velocity fields of "
+        "the local Universe.")
     parser.add_argument("--version", action="version", version=f"cosmicflows {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -136,13 +152,17 @@ _SERVICES = (_serve, _gateway, _catalog, _worker)
 def _find(data: Path | None, name: str) -> dict[str, object]:
     """Return what the catalogue of this machine knows of a name, or refuse it with what could have been meant."""
     from .registry import Registry
-    build, store = import_module("catalog_svc.build"), import_module("catalog_svc.store")
+    try:
+        build, store = import_module("catalog_svc.build"), import_module("catalog_svc.store")
+    except ModuleNotFoundError as exc:
+        raise UsageError(f"names need the catalogue, and {exc.name} is not installed: pip install 'cosmicflows[server]', or "
+                         "send lon, lat and cz", code="missing_library", where="name") from None
     try:
         here = store.Store(build.ensure(Registry(data).data))
     except CosmicFlowsError as exc:
         if exc.code not in ("catalog_missing", "catalog_not_writable"):
             raise
-        raise UsageError(exc.message, code=exc.code, where="name", hint="or give --ra, --dec and --cz") from exc
+        raise UsageError(exc.message, code=exc.code, where="name", hint="or send lon, lat and cz") from exc
     try:
         return dict(here.resolve(name))
     except UnknownName as exc:
@@ -151,6 +171,12 @@ def _find(data: Path | None, name: str) -> dict[str, object]:
         raise
     finally:
         here.close()
+
+
+def _in_options(text: str, args: argparse.Namespace) -> str:
+    """Return a sentence that speaks of Python or HTTP in the words of the command line."""
+    position = "give --ra, --dec and --cz" if hasattr(args, "cz") else "give --ra and --dec"
+    return text.replace("send lon, lat and cz", position).replace("open_field('mould2000')", "--field mould2000")
 
 
 def _ways_out(exc: CosmicFlowsError) -> Iterator[str]:

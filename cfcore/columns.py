@@ -82,7 +82,7 @@ _DISTANCES = frozenset(("distance", "dist", "distmpc", "distancempc", "dmpc", "d
 _LUMINOSITY = frozenset(["dl", "dlmpc", "dlum", "luminositydistance", "lumdist"])
 
 _ANGLE = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180.0 / np.pi, "radian": 180.0 / np.pi,
-          "radians": 180.0 / np.pi, "hourangle": 15.0, "arcmin": 1 / 60, "arcsec": 1 / 3600}
+          "radians": 180.0 / np.pi, "hourangle": 15.0, "15deg": 15.0, "arcmin": 1 / 60, "arcsec": 1 / 3600}
 _SPEED = {"km/s": 1.0, "kms-1": 1.0, "kms^-1": 1.0, "km/sec": 1.0, "m/s": 1e-3, "ms-1": 1e-3, "ms^-1": 1e-3}
 _LENGTH = {"mpc": 1.0, "kpc": 1e-3, "pc": 1e-6}
 _OTHER = frozenset(["mag", "dex", "jy", "erg", "yr", "myr", "gyr", "solmass", "msun", "arcsec2"])
@@ -96,6 +96,19 @@ def unit_in(name: str) -> str:
     found = BRACKET.search(name.strip())
     text = _unit_key(found[1]) if found else ""
     return text if any(text in table for table in (_ANGLE, _SPEED, _LENGTH, _OTHER)) else ""
+
+
+def told_unit(column: Column) -> str:
+    """Return the unit of an angle, velocity or distance column as a header must tell it; empty when it is the house's.
+
+    The name of a column is all that text holds: without ``[hourangle]`` there, a right ascension would be read as degrees.
+    """
+    key = _unit_key(column.unit)
+    factor = next((table[key] for table, _ in _UNIT_OF.values() if key in table), 1.0)
+    if factor == 1.0 or unit_in(column.name) == key:
+        return ""
+    # the standard of VOTable has no hours: astropy writes 15deg, which nobody else would understand
+    return "hourangle" if key == "15deg" else column.unit.strip()
 
 
 def choose(columns: Sequence[Column], asked: Asked, question: str) -> Choice:
@@ -248,8 +261,8 @@ def _with_unit(columns: Sequence[Column], i: int, kind: str, stated: str | None)
                            "--cz-unit z", code="unit_contradicts", where=name)
     if kind == "z":
         if unit not in _NO_UNIT:
-            raise BadParameter(f"column {name!r:.80} has the unit {unit}; a redshift has none; choose another column, or "
-                               "say what it holds with --cz-unit", code="wrong_unit", where=name)
+            raise BadParameter(f"column {name!r:.80} has the unit {_shown_unit(columns[i])}; a redshift has none; choose another "
+                               "column, or say what it holds with --cz-unit", code="wrong_unit", where=name)
         return Chosen(i, name, C_KMS, "z")
     return Chosen(i, name, _factor(columns[i], "cz"), "cz")
 
@@ -277,8 +290,9 @@ def _sigma(columns: Sequence[Column], asked: Asked, value: Chosen) -> Chosen | N
         return Chosen(i, columns[i].name, _factor(columns[i], "cz"), "sigma")
     if unit in _NO_UNIT:
         return Chosen(i, columns[i].name, value.factor, "sigma")
-    raise BadParameter(f"column {columns[i].name!r:.80} has the unit {unit}, which is no error of a velocity; choose another "
-                       "with --sigma-cz-column, or --sigma-cz 0 for none", code="wrong_unit", where="sigma_cz")
+    raise BadParameter(f"column {columns[i].name!r:.80} has the unit {_shown_unit(columns[i])}, which is no error of a "
+                       "velocity; choose another with --sigma-cz-column, or --sigma-cz 0 for none", code="wrong_unit",
+                       where="sigma_cz")
 
 
 def _distance(columns: Sequence[Column], asked: Asked) -> Chosen:
@@ -311,8 +325,8 @@ def _factor(column: Column, what: str) -> float:
     if unit in _NO_UNIT:
         return 1.0
     if unit not in table:
-        raise BadParameter(f"column {column.name!r:.80} has the unit {unit!r:.40}, which is not {words}; choose another "
-                           "column or mend the unit", code="wrong_unit", where=column.name)
+        raise BadParameter(f"column {column.name!r:.80} has the unit {_shown_unit(column)!r:.40}, which is not {words}; choose "
+                           "another column or mend the unit", code="wrong_unit", where=column.name)
     return table[unit]
 
 
@@ -324,6 +338,12 @@ def _refuse_corrected(name: str) -> None:
 
 def _unit(column: Column) -> str:
     return _unit_key(column.unit) if column.unit else unit_in(column.name)
+
+
+def _shown_unit(column: Column) -> str:
+    """Return the unit as its author wrote it."""
+    found = BRACKET.search(column.name.strip())
+    return column.unit.strip() or (found[1].strip() if found else "")
 
 
 def _unit_key(text: str) -> str:

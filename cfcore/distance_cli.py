@@ -17,7 +17,8 @@ from . import frames, tablerun, tables
 from .asking import Asker, Facts, Local, reason
 from .columns import CZ_UNITS, LOOKS_LIKE_CZ, LOOKS_LIKE_Z, Asked, Choice, choose
 from .cosmology import C_KMS
-from .errors import BadParameter
+from .errors import BadParameter, UnknownName
+from .field import FlowField
 from .options import FLOW_TYPES, LIMITS, OBSERVERS, OPTION_NAMES, PRIORS, FlowOptions
 from .remote import Remote, Server, resolve
 
@@ -25,6 +26,8 @@ Find = Callable[[Path | None, str], Facts]
 """From the data directory and a name to the catalogue's record; raises UnknownName with suggestions."""
 
 ANSWERED, NO_ANSWER = 0, 1
+NO_FLOW = 0.01
+"""Share of a posterior inside the field below which the field says nothing about the galaxy."""
 _SINGLE = ("lon", "lat", "cz", "z", "distance", "json")
 _TABLE = ("output", "input_format", "output_format", "lon_column", "lat_column", "cz_column", "z_column", "sigma_cz_column",
           "distance_column", "columns", "flow", "force", "comments", "delimiter", "extension", "progress", "jobs")
@@ -48,8 +51,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], find
 
 
 def _what(p: argparse.ArgumentParser, question: str) -> None:
-    p.add_argument("--ra", "--lon", dest="lon", type=float, help="longitude in --frame, deg")
-    p.add_argument("--dec", "--lat", dest="lat", type=float, help="latitude in --frame, deg")
+    p.add_argument("--ra", "--lon", dest="lon", metavar="DEG", help="longitude in --frame, decimal degrees")
+    p.add_argument("--dec", "--lat", dest="lat", metavar="DEG", help="latitude in --frame, decimal degrees")
     p.add_argument("--frame", help="icrs (default), galactic or supergalactic")
     if question == "distance":
         p.add_argument("--cz", type=float, help="observed velocity c z, km/s")
@@ -111,15 +114,24 @@ def _run(args: argparse.Namespace, question: str, find: Find) -> int:
         raise BadParameter("--data and --server are both given; the server has its own data; leave one out",
                            code="contradiction", where="server")
     target = args.target
+    if target is not None and (os.sep in target or target in (".", "..")) and Path(target).is_dir():
+        raise BadParameter(f"{target!r:.200} is a directory; name a table in it, or a galaxy", code="no_table", where="target")
     is_table = target is not None and (target == "-" or args.input_format is not None or _is_there(Path(target))
                                        or Path(target).suffix.lower() in tables.SUFFIXES)
     for name in _SINGLE if is_table else _TABLE:
         if getattr(args, name, None) is not None:
             option = "--" + _SPELLED.get(name, name).replace("_", "-")
             raise BadParameter(f"{option} belongs to the question about one galaxy, {target!r:.80} is a table; leave one of "
-                               "them out" if is_table else f"{option} belongs to a table, and none is given; name one, or - for "
-                               "standard input", code="contradiction", where=name)
-    return _answer_table(args, question, server) if is_table else _answer_one(args, question, server, find)
+                               "them out" if is_table else f"{option} belongs to a table, and "
+                               + ("none is given; name the table to read too" if target is None else
+                                  f"{target!r:.80} is taken for a galaxy's name, as there is no such file; name a table")
+                               + ", or - for standard input", code="contradiction", where=name)
+    try:
+        return _answer_table(args, question, server) if is_table else _answer_one(args, question, server, find)
+    except (KeyboardInterrupt, SystemExit):
+        partly = is_table and tables.is_stream(args.output or "-")
+        _say("interrupted; what is written is not the whole table" if partly else "interrupted; nothing written")
+        raise
 
 
 def _is_there(path: Path) -> bool:
@@ -141,9 +153,18 @@ def _asker(args: argparse.Namespace, question: str, server: Server | None, optio
         raise BadParameter(f"--jobs {args.jobs} lies outside 1 ... 64", code="out_of_range", where="jobs")
     if server is not None:
         return Remote(server, options.as_dict(), args.field, question, flow, jobs=args.jobs or 2)
-    from . import open_field
-    return Local(open_field(args.field, args.data), options, question, flow,
-                 jobs=args.jobs or _cores())
+    return Local(_opened(args.field, args.data), options, question, flow, jobs=args.jobs or _cores())
+
+
+def _opened(name: str | None, data: Path | None) -> FlowField:
+    """Open a field of this machine; one that is not there is refused with the place that was searched."""
+    from .registry import Registry
+    registry = Registry(data)
+    try:
+        return registry.open(name)
+    except UnknownName as exc:
+        exc.hint = f"searched in {registry.root}; if the field lies elsewhere, say --data DIR or CF_DATA"
+        raise
 
 
 def _cores() -> int:
@@ -166,11 +187,14 @@ def _answer_one(args: argparse.Namespace, question: str, server: Server | None, 
         found = find(args.data, args.target) if server is None else resolve(server, args.target)
         place = found["position"]["icrs"]
         lon, lat = place["lon"], place["lat"]
-    elif args.lon is None or args.lat is None:
+    elif (args.lon is None) != (args.lat is None):
+        raise BadParameter(f"--{'ra' if args.lon is None else 'dec'} is missing; a position is --ra and --dec, decimal degrees",
+                           code="missing_parameter", where="lon" if args.lon is None else "lat")
+    elif args.lon is None:
         raise BadParameter("no galaxy is given; give a name ('NGC 4993'), --ra and --dec, or a table", code="no_position",
                            where="target")
     else:
-        lon, lat = args.lon, args.lat
+        lon, lat = _degrees("--ra", args.lon), _degrees("--dec", args.lat)
     source = "given"
     if value is None and question == "velocity":
         raise BadParameter("--distance is missing: the comoving distance in Mpc at which the velocity is asked",
@@ -194,19 +218,31 @@ def _answer_one(args: argparse.Namespace, question: str, server: Server | None, 
     facts = asker.facts()
     status, about = str(answer["status"]), facts["field"]
     called = {"lon": "--ra", "lat": "--dec", "cz": "--cz", "distance": "--distance", "sigma_cz": "--sigma-cz"}
-    detail = _said(answer) if status == "ok" else reason(status, called, said, str(about["id"]))
+    detail = _said(answer) if status == "ok" else reason(status, called, said, str(about["id"]),
+                                                         asker.sight() if status == "outside_field" else None)
     if status not in ("ok", "outside_field"):
         raise BadParameter(detail, code=status, where=status.partition("_")[0])
     if args.json:
-        print(json.dumps(_plain({"name": found.get("name"), "asked": {**said, f"{key}_source": source}, **answer,
-                                 "detail": detail, **facts}), indent=2, ensure_ascii=False))
+        lines = [json.dumps(_plain({"name": found.get("name"), "asked": {**said, f"{key}_source": source}, **answer,
+                                    "detail": detail, **facts}), indent=2, ensure_ascii=False)]
     else:
-        print(_head(found, options, said, key, source, facts))
-        print(f"  {detail}")
+        lines = [_head(found, options, said, key, source, facts), f"  {detail}"]
         if status == "ok":
-            print("\n".join(_distance_lines(answer) if key == "cz" else _velocity_lines(answer)))
-        print(f"  cite       {about['citation']}")
+            lines += _distance_lines(answer) if key == "cz" else _velocity_lines(answer)
+        lines.append(f"  cite       {about['citation']}")
+    with tables.output("-", force=False):
+        print("\n".join(lines), flush=True)
     return ANSWERED if status == "ok" else NO_ANSWER
+
+
+def _degrees(option: str, text: str) -> float:
+    """Return an angle in degrees; sexagesimal ones are refused, since nobody says whether they are hours."""
+    try:
+        return float(text)
+    except ValueError:
+        kind = "is sexagesimal" if tables.SEXAGESIMAL.fullmatch(text.strip()) else "is not a number"
+        raise BadParameter(f"{option} {text!r:.40} {kind}; write decimal degrees (hours times 15), such as {option} "
+                           f"{'197.4488' if option == '--ra' else '-23.3839'}", code="not_a_number", where=option) from None
 
 
 def _observed(args: argparse.Namespace) -> float | None:
@@ -231,6 +267,8 @@ def _observed(args: argparse.Namespace) -> float | None:
 def _said(answer: Facts) -> str:
     if "roots" not in answer:
         return "answered: the flow at this place"
+    if answer["inside_fraction"] < NO_FLOW:
+        return "answered beyond the field: no flow is known there, the distance is Hubble's"
     n = len(answer["roots"])
     if n == 0:
         return "answered, though the mean field predicts this velocity at no distance"
@@ -241,29 +279,43 @@ def _said(answer: Facts) -> str:
 def _head(found: Facts, options: FlowOptions, said: dict[str, float], key: str, source: str, facts: Facts) -> str:
     about, cosmology = facts["field"], facts["cosmology"]
     name = f"{found['name']}: " if found else ""
-    what = f"cz = {said['cz']:g} km/s ({options.cz_frame}{', from the catalogue' if source == 'catalogue' else ''})" \
-        if key == "cz" else f"distance = {said['distance']:g} Mpc"
+    catalog = found.get("catalog") or {}
+    # OpenNGC (pyongc 1.2.2): the release stands in the field's citation
+    origin = f", from the catalogue {str(catalog.get('name', '')).partition(' (')[0]}".rstrip()
+    what = f"cz = {said['cz']:g} km/s ({options.cz_frame}{origin if source == 'catalogue' else ''})" \
+        if key == "cz" else f"comoving distance = {said['distance']:g} Mpc"
     how = f", sigma_v = {facts['sigma_v']:g} km/s, prior {facts['prior']}" if key == "cz" else ""
     return (f"{name}{what}, {said['lon']:g} {said['lat']:g} deg ({options.frame}), field {about['id']} "
-            f"{about['version']}, H0 = {cosmology['H0']:g}{how}")
+            f"{about['version']}, H0 = {cosmology['H0']:g}, Om = {cosmology['Om']:g}{how}")
 
 
 def _distance_lines(a: Facts) -> Iterator[str]:
     for flow, unit in FLOW_TYPES.items():
         s: dict[str, float] = a[flow]
-        yield (f"  {flow:<10} {s['mean']:10.2f} +- {s['std']:.2f} {unit}   median {s['median']:.2f} "
-               f"[{s['p16']:.2f}, {s['p84']:.2f}]")
-    yield f"  v_rad      {a['v_rad']:10.1f} +- {a['v_rad_std']:.1f} km/s (of the field over the posterior, positive = receding)"
+        yield _line(flow, s, unit) + (", comoving" if flow == "distance" else "")
+    yield _line("modulus", a["modulus"], "mag")
+    if a["v_rad"] is not None:
+        spread = "" if a["v_rad_std"] is None else f" +- {a['v_rad_std']:.1f}"
+        yield (f"  v_rad      {a['v_rad']:10.1f}{spread} km/s (CMB frame; of the field over the posterior, positive = "
+               "receding)")
     for root in a["roots"]:
-        yield f"  root       {root['d_mpc']:10.2f} Mpc   weight {root['weight']:.3f}   v_rad {root['v_rad']:.0f} km/s"
+        flow_there = "" if root["v_rad"] is None else f"   v_rad {root['v_rad']:.0f} km/s"
+        yield f"  root       {root['d_mpc']:10.2f} Mpc   weight {root['weight']:.3f}{flow_there}"
     if a["flags"]:
         yield f"  flags      {', '.join(a['flags'])}"
+
+
+def _line(name: str, s: dict[str, float], unit: str) -> str:
+    return (f"  {name:<10} {s['mean']:10.2f} +- {s['std']:.2f} {unit}   median {s['median']:.2f} "
+            f"[{s['p16']:.2f}, {s['p84']:.2f}] 68 %")
 
 
 def _velocity_lines(a: Facts) -> Iterator[str]:
     v: dict[str, float] = a["v_pec"]
     cz: dict[str, float] = a["cz"]
-    yield (f"  v_rad {a['v_rad']:.1f} km/s   v_pec (SG) {v['sgx']:.0f} {v['sgy']:.0f} {v['sgz']:.0f} km/s   c z (CMB) "
+    error = "" if a["sigma"] is None else f" +- {a['sigma']:.1f}"
+    yield (f"  v_rad {a['v_rad']:.1f}{error} km/s (CMB frame{', error of the field' if error else ''})   "
+           f"v_pec (SG) {v['sgx']:.0f} {v['sgy']:.0f} {v['sgz']:.0f} km/s   c z (CMB) "
            f"{cz['cmb']:.0f} km/s   c z (hel) {cz['hel']:.0f} km/s")
 
 
@@ -308,7 +360,7 @@ def _answer_table(args: argparse.Namespace, question: str, server: Server | None
                 reader, asker, choice, names,
                 lambda facts: tables.open_writer(stream, out_fmt, reader, facts, comments=bool(args.comments)),
                 sigma=getattr(args, "sigma_cz", None) or 0.0, progress=progress)
-        _tell(tally, asker, reader.notes)
+        _tell(tally, asker, reader.notes, "line" if fmt in ("csv", "tsv", "text") else "row")
     return ANSWERED if tally.answered == tally.rows else NO_ANSWER
 
 
@@ -322,9 +374,9 @@ def _reading(choice: Choice, question: str) -> str:
     return f"reading {where} and {choice.value.name}, {kind}, {frame}{error}"
 
 
-def _tell(tally: tablerun.Tally, asker: Asker, notes: list[str]) -> None:
+def _tell(tally: tablerun.Tally, asker: Asker, notes: list[str], counted: str) -> None:
     for number, why in tally.examples:
-        _say(f"  row {number}: {why}")
+        _say(f"  {counted} {number}: {why}")
     without = tally.rows - tally.answered
     if without > len(tally.examples):
         _say(f"  ... and {without - len(tally.examples)} more: "
@@ -333,7 +385,7 @@ def _tell(tally: tablerun.Tally, asker: Asker, notes: list[str]) -> None:
         _say(note)
     about = asker.facts().get("field")
     cite = f"; field {about['id']} {about['version']}, cite {about['citation']}" if isinstance(about, dict) else ""
-    _say(f"{tally.rows} rows: {tally.answered} answered, {without} without an answer{cite}")
+    _say(f"{tally.rows} row{'s' * (tally.rows != 1)}: {tally.answered} answered, {without} without an answer{cite}")
 
 
 def _say(text: str) -> None:

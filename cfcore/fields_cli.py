@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from .fieldfile import open_folder, verify_folder
 from .frames import SKY_FRAMES
 from .intake import identify, take_in
 from .products import EMBEDDED, PRODUCTS, product
-from .registry import Registry, how_to_get, lock
+from .registry import DEFAULT, Registry, how_to_get, lock
 from .settings import data_option, load
 from .verify import Report, verify
 
@@ -86,7 +87,9 @@ def run_list(args: argparse.Namespace) -> int:
               f"{m.sha256[:8]}; {m.title or m.citation}")
     here = {e.id for e in entries}
     for key in EMBEDDED:
-        if key not in here:
+        if key not in here and key == DEFAULT and importlib.util.find_spec("pyongc") is None:
+            print(f"  {key:14} cannot be built: pyongc is not installed; pip install 'cosmicflows[ongc]'")
+        elif key not in here:
             print(f"{'*' if key == chosen else ' '} {key:14} built at first use")
     print("others:")
     for p in PRODUCTS.values():

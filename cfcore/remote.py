@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import math
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import distances
-from .asking import Answers, Facts, Rows
+from .asking import Answers, Facts, Rows, Sight, line_of_sight, moduli
 from .columns import LOOKS_LIKE_Z
 from .cosmology import C_KMS
 from .errors import BadParameter, CosmicFlowsError, InternalError, TransientError, UnknownName, UsageError
@@ -138,6 +139,7 @@ class Remote:
         self._asked: dict[str, object] = {k: v for k, v in options.items() if v is not None} | (
             {"field": field} if field else {})
         self._facts: Facts = {}
+        self._sight: Sight | None = None
 
     def ask(self, rows: Rows) -> Answers:
         """Answer one chunk: a list of velocities in one request; positions with a distance one by one, as the API has it."""
@@ -146,6 +148,15 @@ class Remote:
     def facts(self) -> Facts:
         """Return the provenance the server stated in its answers; before the first of them, what was asked."""
         return {"server": self.server.url, **(self._facts or dict(self._asked))}
+
+    def sight(self) -> Sight | None:
+        """Return where the lines of sight of the answering field end; a server that does not say costs only the sentence."""
+        if self._sight is None:
+            with contextlib.suppress(CosmicFlowsError, KeyError, TypeError, ValueError):
+                about = {f["id"]: f for f in self.server.get("/")["fields"]}[self._facts["field"]["id"]]
+                rmax, Om = self._asked.get("rmax"), self._asked["Om"]
+                self._sight = line_of_sight(float(about["r_max_hmpc"]), rmax, Om)  # type: ignore[arg-type]
+        return self._sight
 
     def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
         """Answer one object with all there is to say."""
@@ -173,6 +184,7 @@ class Remote:
         numbers = {f"{self.flow}_{s}": columns.pop(s) for s in distances.SUMMARY} | columns
         status = np.array([distances.STATUS.index(s) for s in data["status"][:n]], np.int32)
         bits = np.array([sum(1 << distances.FLAGS.index(w) for w in words) for words in data["flags"][:n]], np.int32)
+        numbers |= moduli(numbers, self.flow, float(self._asked["H0"]), float(self._asked["Om"]))  # type: ignore[arg-type]
         numbers["n_roots"] = np.where(status == 0, np.array([len(r) for r in data["roots"][:n]], float), np.nan)
         return Answers(numbers, status, bits)
 
@@ -216,9 +228,11 @@ def resolve(server: Server, name: str) -> Facts:
     UnknownName, UsageError
         In the server's words, with its suggestions.
     """
-    found = server.words(server.get("/get_galaxy_detail", name=name), ("name", "position", "velocities"))
+    data = server.get("/get_galaxy_detail", name=name)
+    found = server.words(data, ("name", "position", "velocities"))
     used = [v["value"] for v in found["velocities"] if v.get("used")]
-    return {"name": found["name"], "position": found["position"], "cz_helio": used[0] if used else None}
+    return {"name": found["name"], "position": found["position"], "cz_helio": used[0] if used else None,
+            "catalog": data.get("catalog")}
 
 
 def _row_status(values: dict[str, float]) -> int:

@@ -54,7 +54,7 @@ def new_names(question: str, flow: str, table: Sequence[Column], wanted: str | N
         if not asked:
             raise BadParameter(f"--columns names no column; there are {', '.join(known)}", code="unknown_column",
                                where="columns")
-        chosen = [k for k in known if k in asked]
+        chosen = list(dict.fromkeys(asked))
     taken = {c.name.lower() for c in table}
     out = {}
     for name in chosen:
@@ -187,7 +187,7 @@ def _added(asker: Asker, choice: Choice, names: Mapping[str, str], chunk: Chunk,
             values = {"lon": rows.lon[i], "lat": rows.lat[i], key: rows.value[i]}
             if rows.sigma is not None and key == "cz":
                 values["sigma_cz"] = rows.sigma[i]
-            reasons[i] = reason(status[i], called, values, shown)
+            reasons[i] = reason(status[i], called, values, shown, asker.sight() if status[i] == "outside_field" else None)
         tally.statuses[status[i]] += 1
         if len(tally.examples) < SHOWN:
             tally.examples.append((chunk.numbers[i], reasons[i]))
@@ -206,7 +206,8 @@ def _columns(asker: Asker, names: Mapping[str, str], numbers: Mapping[str, F64],
     about += [(Answer("flags", "", "what to mind about the answer; see docs/conventions.md", None), flags),
               (Answer("status", "", "ok, or why there is no answer, in a word", None), status),
               (Answer("reason", "", "why there is no answer, in a sentence", None), reasons)]
-    return [NewColumn(names[a.name], v, a.unit, a.description, a.decimals) for a, v in about if a.name in names]
+    made = {a.name: (a, v) for a, v in about}
+    return [NewColumn(shown, v, a.unit, a.description, a.decimals) for name, shown in names.items() for a, v in (made[name],)]
 
 
 class Progress:
@@ -233,7 +234,7 @@ class Progress:
         """Tell the total, when anything was told before."""
         seconds = max(time.monotonic() - self._began, 1e-6)
         if self._shown:
-            text = f"{rows} rows in {_clock(seconds)}, {rows / seconds:.0f} rows/s"
+            text = f"{rows} row{'s' * (rows != 1)} in {_clock(seconds)}, {rows / seconds:.0f} rows/s"
             print(f"\r{text:<60}" if self._is_terminal else text, file=sys.stderr)
 
 

@@ -32,7 +32,7 @@ SUFFIXES: dict[str, str] = {
 INPUT_FORMATS: tuple[str, ...] = ("csv", "tsv", "text", "ecsv", "fits", "votable", "parquet")
 OUTPUT_FORMATS: tuple[str, ...] = tuple(f for f in INPUT_FORMATS if f != "text")
 _MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "-", "--", "---", "...", "\\n", "masked"))
-_SEXAGESIMAL = re.compile(r"[+-]?\d+[:hHdD°\s]\s*\d+[:mM'\s]\s*\d+(\.\d*)?[sS\"]*")
+SEXAGESIMAL = re.compile(r"[+-]?\d+[:hHdD°\s]\s*\d+[:mM'\s]\s*\d+(\.\d*)?[sS\"]*")
 _WHOLE = re.compile(rb"[+-]?(0|[1-9]\d{0,17})")
 _REAL = re.compile(rb"(?![+-]?(0\d+|\d{16,})$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(?i:nan|inf)")
 # What a file begins with, for the mistakes that are made: a FITS file called .csv, an ECSV table in a pipe.
@@ -181,7 +181,7 @@ def check_output(path: str, *, force: bool) -> None:
     BadParameter
     """
     place = Path(path)
-    if path == "-" or _is_device(place):
+    if is_stream(path):
         return
     if place.is_dir():
         raise BadParameter(f"-o {path!r:.200} is a folder; name a file", code="bad_output", where="output")
@@ -204,14 +204,23 @@ def output(path: str, *, force: bool) -> Iterator[IO[bytes]]:
     TransientError
         When the disk is full, or the like.
     """
-    if path == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
     place = Path(path)
-    if _is_device(place):
-        with open(place, "wb") as stream:
-            yield stream
+    if is_stream(path):
+        try:
+            if path == "-":
+                yield sys.stdout.buffer
+                sys.stdout.flush()
+            else:
+                with open(place, "wb") as stream:
+                    yield stream
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            if path == "-":
+                # without this the interpreter complains once more when it ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise TransientError(f"{'standard output' if path == '-' else repr(path)} cannot be written "
+                                 f"({exc.strerror or exc}); free space or choose another place", code="cannot_write") from exc
         return
     # a link stays a link: what it points to is replaced
     target = place.resolve()
@@ -308,7 +317,7 @@ def _fault(name: str, text: str) -> tuple[str, str]:
         return "missing", f"{name} is missing" + (f" ({text})" if text else "")
     if text.lower().lstrip("+-") in ("inf", "infinity"):
         return "not_finite", f"{name} = {text} is not finite"
-    if _SEXAGESIMAL.fullmatch(text):
+    if SEXAGESIMAL.fullmatch(text):
         return "not_a_number", f"{name} = {shown} looks sexagesimal; decimal degrees are needed"
     return "not_a_number", f"{name} = {shown} is not a number"
 
@@ -323,6 +332,11 @@ def _room(fmt: str) -> ModuleType:
         return arrowtable
     from . import astrotable
     return astrotable
+
+
+def is_stream(path: str) -> bool:
+    """Tell whether an output is standard output, a pipe or a device: what is written there cannot be taken back."""
+    return path == "-" or _is_device(Path(path))
 
 
 def _is_device(place: Path) -> bool:

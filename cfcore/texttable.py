@@ -19,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import digits
-from .columns import Column
+from .columns import Column, told_unit
 from .errors import BadParameter
 from .tables import Chunk, Faults, NewColumn, Reader, numbers
 
 F64 = NDArray[np.float64]
 
 _BLANK = " "
+# Where these divide the columns, a comma in a number is a decimal one.
+_DECIMAL_COMMA = (";", _BLANK)
 _LONGEST_LINE = 1 << 20
 
 
@@ -132,6 +134,9 @@ class TextReader:
         found = [d for d in (",", ";", "\t", "|") if d in header]
         if fmt == "text" and not found:
             return _BLANK
+        if not found and len(header.split()) > 1:
+            raise BadParameter(f"the header of {self.name} holds blanks and none of , ; | and tab; if blanks divide the columns, "
+                               "add --input-format text", code="ambiguous_delimiter", where="delimiter")
         if len(found) > 1:
             # the delimiter is the one that cuts the header and the first row alike; the other stands in names
             if not self._waiting:
@@ -174,7 +179,7 @@ class TextReader:
         if self.not_utf8 is None:
             self.not_utf8 = next((n for n, line in zip(numbers, raw) if not _encodes(line)), None)
             if self.not_utf8 is not None:
-                self.notes.append(f"row {self.not_utf8} holds bytes that are not UTF-8; in text they pass as they are")
+                self.notes.append(f"line {self.not_utf8} holds bytes that are not UTF-8; in text they pass as they are")
         return TextChunk(self, numbers, raw, fields)
 
     def _split(self, lines: list[str]) -> list[list[str]]:
@@ -213,7 +218,7 @@ class TextReader:
                 if used >= len(lines):
                     break
         except csv.Error as exc:
-            raise BadParameter(f"row {self._line + 1} of {self.name} cannot be read ({exc}); a quote that is opened there is "
+            raise BadParameter(f"line {self._line + 1} of {self.name} cannot be read ({exc}); a quote that is opened there is "
                                "perhaps never closed", code="bad_quotes", where="table") from exc
         return raw, fields, numbers
 
@@ -255,7 +260,7 @@ class TextChunk:
     def column(self, index: int) -> tuple[F64, Faults]:
         """Return a column as numbers."""
         texts = [row[index] for row in self.fields]
-        if self.source.delimiter == ";" and any("," in t for t in texts):
+        if self.source.delimiter in _DECIMAL_COMMA and any("," in t for t in texts):
             self.source.decimal_comma = True
             texts = [t.replace(",", ".") for t in texts]
         return numbers(self.source.columns[index].name, texts)
@@ -270,7 +275,7 @@ class TextChunk:
         """Return every column as byte strings, read as numbers or text when all rows are there."""
         out = []
         for column in zip(*self.fields):
-            if self.source.delimiter == ";" and self.source.decimal_comma:
+            if self.source.delimiter in _DECIMAL_COMMA and self.source.decimal_comma:
                 column = tuple(_decimal_point(t) for t in column)
             out.append(np.array([t.encode("utf-8", "surrogateescape") for t in column]))
         return out
@@ -282,7 +287,7 @@ class TextWriter:
     def __init__(self, stream: IO[bytes], fmt: str, source: Reader, facts: Mapping[str, object], *, comments: bool) -> None:
         self._stream, self._source, self._begun = stream, source, False
         self._text_source = source if isinstance(source, TextReader) else None
-        self._facts = facts if comments else {}
+        self._facts = dict(facts) if comments else {}
         self._delimiter, self._end = ("\t" if fmt == "tsv" else ","), "\n"
         if self._text_source is not None:
             self._end = self._text_source.line_end
@@ -305,7 +310,9 @@ class TextWriter:
         self._begun = True
         new = [a.name for a in added]
         text = self._text_source
-        head = [f"# {k}: {json.dumps(v, ensure_ascii=False)}{self._end}" for k, v in self._facts.items()]
+        units = {c.name: c.unit for c in (*self._source.columns, *added) if c.unit}
+        head = [f"# {k}: {json.dumps(v, ensure_ascii=False)}{self._end}"
+                for k, v in (self._facts | {"units": units} if self._facts else {}).items()]
         if text is not None and text.delimiter == self._delimiter:
             row = text.header
             n = len(next(csv.reader([row], delimiter=self._delimiter), []))
@@ -313,7 +320,7 @@ class TextWriter:
             row = row if n == len(text.columns) else self._delimiter.join(c.name for c in text.columns)
             head += [*text.comments, self._delimiter.join([row, *new]) + self._end]
         else:
-            head += [joined([*(c.name for c in self._source.columns), *new], self._delimiter) + self._end]
+            head += [joined([*map(_with_unit, self._source.columns), *new], self._delimiter) + self._end]
         self._put(head)
 
     def _put(self, lines: Iterator[str] | list[str]) -> None:
@@ -330,6 +337,11 @@ class TextWriter:
                 parts.append(digits.lines([np.asarray(c.values, float) for c in columns], [c.decimals for c in columns],
                                           delimiter=self._delimiter, point=point))
         return parts[0] if len(parts) == 1 else list(map(self._delimiter.join, zip(*parts)))
+
+
+def _with_unit(column: Column) -> str:
+    unit = told_unit(column)
+    return f"{column.name} [{unit}]" if unit else column.name
 
 
 def _texts(values: list[str], delimiter: str) -> list[str]:

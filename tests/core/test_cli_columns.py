@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cfcore.columns import Asked, Choice, Column, check_velocities, choose
+from cfcore.columns import Asked, Choice, Column, check_velocities, choose, told_unit
 from cfcore.cosmology import C_KMS
 from cfcore.errors import UsageError
 
@@ -78,13 +78,22 @@ def test_units_are_converted_or_refused() -> None:
     assert choice("ra", "dec", "cz", ra="hourangle").lon.factor == 15.0
     assert choice("ra", "dec", "cz", cz="km s-1").value.factor == 1.0
     for wrong in ("Mpc", "mag"):
-        assert f"has the unit '{wrong.lower()}', which is not a velocity" in refused("ra", "dec", "cz", cz=wrong)
+        assert f"has the unit '{wrong}', which is not a velocity" in refused("ra", "dec", "cz", cz=wrong)
+    assert "has the unit 'Jy', which" in refused("ra", "dec", "cz [Jy]") and "the unit Jy, which" in refused(
+        "ra", "dec", "cz", "e_cz", e_cz="Jy")
     assert "not an angle" in refused("ra", "dec", "cz", ra="'h:m:s'")
     assert "a velocity" in refused("ra", "dec", "z", z="km/s")
     assert "a redshift has none" in refused("ra", "dec", "z", z="mag")
     assert choice("ra", "dec", "z", asked=Asked(cz_unit="km/s"), z="km/s").value.factor == 1.0
     assert choice("ra", "dec", "dist", question="velocity", dist="kpc").value.factor == 1e-3
     assert "not a distance" in refused("ra", "dec", "dist", question="velocity", dist="km/s")
+
+
+@pytest.mark.parametrize(("name", "unit", "told"), [
+    ("ra", "hourangle", "hourangle"), ("ra", "15deg", "hourangle"), ("ra", "rad", "rad"), ("v", "m / s", "m / s"),
+    ("d", "kpc", "kpc"), ("ra", "deg", ""), ("v", "km / s", ""), ("d", "Mpc", ""), ("B", "mag", ""), ("v [m/s]", "m/s", "")])
+def test_only_units_that_are_not_the_house_s_must_be_told(name: str, unit: str, told: str) -> None:
+    assert told_unit(Column(name, unit)) == told
 
 
 def test_values_that_are_not_what_the_column_is_called_are_refused() -> None:

@@ -59,19 +59,19 @@ def answer(command: Run, tmp_path: Path) -> Answer:
 def test_a_bad_row_is_named_and_its_neighbours_are_answered(answer: Answer, row: str, status: str, says: str) -> None:
     code, rows, err = answer(f"ra,dec,cz\n{GOOD}\n{row}\n{GOOD}\n")
     assert code == 1 and [r["status"] for r in rows] == ["ok", status, "ok"], rows
-    assert says in rows[1]["reason"] and f"row 3: {rows[1]['reason']}" in err and not rows[1]["distance_mean"]
+    assert says in rows[1]["reason"] and f"line 3: {rows[1]['reason']}" in err and not rows[1]["distance_mean"]
     assert rows[0]["distance_mean"] == rows[2]["distance_mean"] != "" and "2 answered, 1 without an answer" in err
 
 
 def test_row_numbers_are_those_of_the_file(answer: Answer) -> None:
     body = f'# a comment\n\nra,dec,cz,note\n\n{GOOD},"two\nlines"\n   \n{GOOD},x\nbad,1,2000,\n'
     code, rows, err = answer(body)
-    assert code == 1 and len(rows) == 3 and "row 9: ra = 'bad' is not a number" in err
+    assert code == 1 and len(rows) == 3 and "line 9: ra = 'bad' is not a number" in err
 
 
 def test_ten_bad_rows_are_told_and_the_rest_counted(answer: Answer) -> None:
     code, rows, err = answer("ra,dec,cz\n" + f"{GOOD}\n" * 5 + "x,1,2000\n" * 20 + "1,2,\n" * 7)
-    assert code == 1 and err.count("\n  row ") == 10 and "... and 17 more: 20 not_a_number, 7 missing in all" in err
+    assert code == 1 and err.count("\n  line ") == 10 and "... and 17 more: 20 not_a_number, 7 missing in all" in err
     assert sum(r["status"] == "ok" for r in rows) == 5
 
 
@@ -106,7 +106,7 @@ def test_a_point_of_thousands_is_no_decimal_point(answer: Answer) -> None:
 def test_bytes_that_are_not_utf_8_pass_and_are_told(answer: Answer, tmp_path: Path, command: Run) -> None:
     body = b"name,ra,dec,cz\nR\xe9union,197.4,-23.4,2916\nok,197.4,-23.4,29\xe916\n"
     code, rows, err = answer(body)
-    assert code == 1 and [r["status"] for r in rows] == ["ok", "not_a_number"] and "row 2 holds bytes that are not UTF-8" in err
+    assert code == 1 and [r["status"] for r in rows] == ["ok", "not_a_number"] and "line 2 holds bytes that are not UTF-8" in err
     assert b"\nR\xe9union,197.4,-23.4,2916," in (tmp_path / "o.csv").read_bytes()
     for suffix in ("fits", "ecsv", "vot", "parquet"):
         assert command("distance", tmp_path / "t.csv", "-o", tmp_path / f"o.{suffix}")[0] == 1
@@ -165,7 +165,46 @@ def test_units_of_a_file_are_honoured(command: Run, tmp_path: Path) -> None:
         t["v"].unit = "Mpc"
         t.write(tmp_path / f"u.{suffix}", format={"vot": "votable", "ecsv": "ascii.ecsv"}.get(suffix, suffix))
         code, _, err = command("distance", tmp_path / f"u.{suffix}", "--cz-column", "v")
-        assert code == 2 and "has the unit 'mpc', which is not a velocity" in err
+        assert code == 2 and "has the unit 'Mpc', which is not a velocity" in err
+
+
+@pytest.mark.parametrize("suffix", ["fits", "ecsv", "vot", "parquet"])
+def test_units_survive_a_change_to_text(command: Run, tmp_path: Path, suffix: str) -> None:
+    t = Table({"ra": [197.4 / 15], "dec": np.deg2rad([-23.4]), "v": [2_916_000.0], "e_v": [20.0]},
+              units=("hourangle", "rad", "m/s", "km/s"))
+    t.write(tmp_path / "t.ecsv")
+    words = ("--cz-column", "v", "--columns", "distance_mean")
+    if suffix != "ecsv":
+        assert command("distance", tmp_path / "t.ecsv", "-o", tmp_path / f"t.{suffix}", *words)[0] == 0
+    code, once, err = command("distance", tmp_path / f"t.{suffix}", *words[:3], "mu_median", "--comments")
+    assert code == 0, err
+    lines = [line for line in once.splitlines() if not line.startswith("#")]
+    assert lines[0].startswith("ra [hourangle],dec [rad],v [m") and "e_v," in lines[0] and lines[1].endswith(",33.0557"), once
+    assert '# units: {"ra": "' in once and '"mu_median": "mag"}' in once
+    (tmp_path / "again.csv").write_text("\n".join(lines) + "\n")
+    code, twice, err = command("distance", tmp_path / "again.csv", "--cz-column", lines[0].split(",")[2], *words[2:3],
+                               "mu_median")
+    assert code == 0 and twice.splitlines()[1].endswith(",33.0557,33.0557"), err
+
+
+def test_the_end_of_the_line_of_sight_is_told_with_what_reaches_beyond_it(answer: Answer) -> None:
+    rows = answer(f"ra,dec,cz,e_cz\n197.4,-23.4,90000,5\n197.4,-23.4,3000,4500\n197.4,-23.4,17000,5\n{GOOD},5\n")[1]
+    end = "the line of sight of field ongc-linear, which ends at 170 h^-1 Mpc (c z about 17251 km/s); try "
+    assert rows[0]["reason"] == f"cz = 90000 km/s lies beyond {end}another --field, or drop it"
+    assert rows[1]["reason"] == (f"cz = 3000 km/s with e_cz = 4500 km/s reaches beyond {end}a smaller e_cz, another --field, or "
+                                 "drop it")
+    assert rows[2]["reason"].startswith(f"cz = 17000 km/s, with its scatter, reaches beyond {end}")
+    assert rows[3]["status"] == "ok"
+    rows = answer(f"ra,dec,cz\n{GOOD}\n", "--rmax", 20)[1]
+    assert "ends at 20 h^-1 Mpc (c z about 2003 km/s); try a larger --rmax, or another --field" in rows[0]["reason"]
+
+
+def test_blanks_that_divide_are_pointed_out_and_may_go_with_decimal_commas(answer: Answer) -> None:
+    body = "ra dec cz\n197,4 -23,4 2916,0\n"
+    code, _, err = answer(body)
+    assert code == 2 and "if blanks divide the columns, add --input-format text" in err
+    code, rows, _ = answer(body, "--input-format", "text")
+    assert code == 0 and float(rows[0]["distance_mean"]) == pytest.approx(40.44, abs=0.1)
 
 
 def test_a_file_with_several_tables_is_asked_for_one(command: Run, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cfcore
+from cfcore import distance_cli
 
 Run = Callable[..., tuple[int, str, str]]
 HERE = ("--ra", "197.4488", "--dec", "-23.3839")
@@ -49,9 +51,45 @@ def test_every_option_reaches_the_computation(command: Run, house_data: Path) ->
 
 def test_what_a_person_reads_names_field_unit_and_source(command: Run) -> None:
     code, out, _ = command("distance", "NGC 4993")
-    assert code == 0 and out.startswith("NGC 4993: cz = 2934.07 km/s (hel, from the catalogue)")
-    for words in ("field ongc-linear 1", "sigma_v = 200 km/s", "Mpc   median", "v_rad", "cite       OpenNGC"):
+    assert code == 0 and out.startswith("NGC 4993: cz = 2934.07 km/s (hel, from the catalogue OpenNGC)")
+    for words in ("Mpc   median 40.70 [37.84, 43.57] 68 %, comoving", "Om = 0.3", "mag   median 33.07", "(CMB frame;",
+                  "field ongc-linear 1", "sigma_v = 200 km/s", "Mpc   median", "v_rad", "cite       OpenNGC"):
         assert words in out
+
+
+def test_beyond_the_field_no_flow_is_told() -> None:
+    s = dict.fromkeys(("mean", "std", "median", "p16", "p84"), 1.0)
+    a = {**dict.fromkeys(("distance", "hubble", "luminosity", "comoving", "modulus"), s), "v_rad": None, "v_rad_std": None,
+         "roots": [{"d_mpc": 1.0, "weight": 1.0, "v_rad": None}], "flags": ["outside"], "inside_fraction": 0.001}
+    text = "\n".join(distance_cli._distance_lines(a))
+    assert "v_rad" not in text and "nan" not in text and "root " in text
+    assert distance_cli._said(a) == "answered beyond the field: no flow is known there, the distance is Hubble's"
+
+
+def test_the_error_of_the_field_stands_beside_the_velocity(command: Run, shared_data: Path) -> None:
+    code, out, _ = command("velocity", "M 87", "--distance", 16.4, "--field", "cf4gp")
+    assert code == 0 and re.search(r"v_rad -?[\d.]+ \+- [\d.]+ km/s \(CMB frame, error of the field\)", out)
+    assert "+-" not in command("velocity", "M 87", "--distance", 16.4, "--field", "ongc-linear")[1]
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (("--ra", "13:09:47.7", "--dec", "-23.4", "--cz", "3000"), "--ra '13:09:47.7' is sexagesimal; write decimal degrees"),
+    (("--ra", "197.4", "--dec", "-23:23:02", "--cz", "3000"), "sexagesimal angles are not read"),
+    (("--ra", "197.4", "--cz", "3000"), "--dec is missing"),
+    (("--dec", "19.4", "--cz", "3000"), "--ra is missing"),
+    (("/tmp",), "'/tmp' is a directory"),
+    (("-o", "x.csv"), "none is given; name the table to read too"),
+    (("NGC 4993", "-o", "x.csv"), "'NGC 4993' is taken for a galaxy's name"),
+    (("Zorkon 5",), "or give --ra, --dec and --cz")])
+def test_refusals_are_short_and_speak_of_options(command: Run, words: tuple[str, ...], says: str) -> None:
+    code, out, err = command("distance", *words)
+    assert code == 2 and not out and says in err and err.count("\n") <= 2 and "send " not in err, err
+    assert err.count("--ra, --dec and --cz") <= 1
+
+
+def test_a_field_that_is_not_here_names_the_place_that_was_searched(command: Run, tmp_path: Path) -> None:
+    err = command("distance", *HERE, "--cz", 2916, "--field", "cf4gp", "--data", tmp_path)[2]
+    assert f"searched in {tmp_path / 'fields'}" in err and "--data DIR or CF_DATA" in err
 
 
 def test_an_unknown_name_brings_suggestions_and_2(command: Run) -> None:
@@ -82,7 +120,7 @@ def test_a_name_may_come_with_a_velocity_of_one_s_own(command: Run) -> None:
     (("--cz", "2916", "--prior", "density", "--alpha", "9"), ("alpha = 9 lies outside 0 ... 3",)),
     (("--cz", "2916", "--cz-frame", "moon"), ("velocity frame 'moon' is not known",)),
     (("--cz", "2916", "--field", "nowhere"), ("field 'nowhere' is not known",)),
-    (("--cz", "2916", "-o", "x.csv"), ("--output belongs to a table",)),
+    (("--cz", "2916", "-o", "x.csv"), ("--output belongs to a table, and none is given; name the table to read too",)),
     (("--cz", "2916", "--server", "ftp://x"), ("not the address of a server",)),
     (("--cz", "2916", "--server", "http://127.0.0.1:1", "--data", "."), ("--data and --server",)),
     (("NGC 4993",), ("give a position too",)),

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as pq
 import pytest
-from astropy.io import fits
+from astropy.io import fits, votable
 from astropy.table import Table
 
 import cfcore
+from cfcore.asking import Local
 
 Run = Callable[..., tuple[int, str, str]]
 PLACES = [("NGC 4993", 197.4488, -23.3839, 2916.0), ("Fornax", 54.6208, -35.4506, 1442.0), ("Coma", 194.9531, 27.9807, 6925.0)]
@@ -139,8 +140,36 @@ def test_a_variable_and_columns_are_chosen(command: Run, table: Path, house_data
     assert code == 0 and out.splitlines()[0].endswith("note,luminosity_p16,n_roots")
     d = expected(house_data, prior="flat")
     assert out.splitlines()[3].endswith(f",{d.column('luminosity.p16')[2]:.4f},1")
+    assert command("distance", table, "--columns", "status,v_rad,status")[1].splitlines()[0].endswith("note,status,v_rad")
     code, _, err = command("distance", table, "--columns", "distance_medium")
     assert code == 2 and "'distance_medium' is not known; there are distance_mean" in err
+
+
+@pytest.mark.parametrize("flow", cfcore.options.FLOW_TYPES)
+def test_the_modulus_is_that_of_python_whatever_variable_is_asked_for(command: Run, table: Path, house_data: Path,
+                                                                      flow: str) -> None:
+    out = table.with_name("o.ecsv")
+    assert command("distance", table, "-o", out, "--flow", flow, "--H0", 68, "--Om", 0.2, "--cz-frame", "cmb")[0] == 0
+    d, back = expected(house_data, H0=68, Om=0.2, cz_frame="cmb"), read(out)
+    for s in ("p16", "median", "p84"):
+        assert np.allclose(back[f"mu_{s}"], d.column(f"modulus.{s}"), rtol=0, atol=1e-9)
+    assert back["mu_median"].unit == "mag"
+
+
+def test_what_has_no_answer_is_null_where_the_format_has_one(command: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("ra,dec,cz\n197.4,-23.4,2916\n197.4,-23.4,90000\n")
+    for suffix in ("ecsv", "parquet", "vot", "fits"):
+        assert command("distance", tmp_path / "t.csv", "-o", tmp_path / f"o.{suffix}")[0] == 1
+    assert pq.read_table(tmp_path / "o.parquet")["distance_mean"].null_count == 1
+    assert read(tmp_path / "o.ecsv")["distance_mean"].mask.tolist() == [False, True]
+
+
+def test_numbers_of_the_provenance_are_numbers_in_votable(command: Run, table: Path) -> None:
+    out = table.with_name("o.vot")
+    assert command("distance", table, "-o", out, "--field", "ongc-linear", "--sigma-cz", 20)[0] == 0
+    params = {p.name: p for p in votable.parse(out, verify="exception").resources[0].params}
+    assert params["H0"].value == 75.0 and str(params["H0"].unit) == "km / (Mpc s)" and params["sigma_cz"].value == 20.0
+    assert params["sigma_v"].datatype == "double" and params["field"].value == "ongc-linear" and params["rmax"].value == "null"
 
 
 def test_a_pipe_is_csv_unless_said_otherwise(house_data: Path, table: Path) -> None:
@@ -197,9 +226,23 @@ def test_a_signal_leaves_no_half_file(house_data: Path, tmp_path: Path) -> None:
     assert b"reading ra, dec" in process.stderr.readline()
     process.terminate()
     process.stdin.close()
-    process.stderr.read()
+    assert b"interrupted; nothing written" in process.stderr.read()
     process.stderr.close()
     assert process.wait(30) == 143 and not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_says_what_is_left(command: Run, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Local, rows: object) -> None:
+        raise KeyboardInterrupt
+    monkeypatch.setattr(Local, "ask", interrupt)
+    code, _, err = command("distance", table, "-o", table.with_name("o.csv"))
+    assert code == 130 and err.endswith("interrupted; nothing written\n") and not table.with_name("o.csv").exists()
+    assert "not the whole table" in command("distance", table)[2]
+
+
+def test_a_full_device_is_named(command: Run, table: Path) -> None:
+    code, _, err = command("distance", table, "-o", "/dev/full")
+    assert code == 3 and "'/dev/full' cannot be written (No space left on device)" in err
 
 
 def test_a_table_without_rows_gets_its_columns(command: Run, tmp_path: Path) -> None:
@@ -227,10 +270,11 @@ def test_velocities_of_a_table(command: Run, tmp_path: Path, house_data: Path, s
     path, out = tmp_path / f"t.{suffix}", tmp_path / "o.ecsv"
     t.write(path)
     code, _, err = command("velocity", path, "--distance-column", "d", "-o", out, "--field", "ongc-linear")
-    assert code == 1 and "row" in err and "lies outside field ongc-linear; no velocity is known there" in err
+    assert code == 1 and ("line 4: " if suffix == "csv" else "row 3: ") in err
+    assert "lies outside field ongc-linear; no velocity is known there" in err
     v = cfcore.velocities(cfcore.open_field("ongc-linear", house_data), t["ra"], t["dec"], t["d"])
     back = read(out)
-    assert back["v_rad"].tolist()[:2] == v.column("v_rad")[:2].tolist() and np.isnan(back["v_rad"][2])
+    assert back["v_rad"].tolist()[:2] == v.column("v_rad")[:2].tolist() and back["v_rad"].mask.tolist() == [False, False, True]
     assert back["status"].tolist() == ["ok", "ok", "outside_field"] and "flags" not in back.colnames
 
 
@@ -242,6 +286,22 @@ def test_a_library_that_is_missing_is_named_with_its_command(house_data: Path, t
                               capture_output=True, text=True, timeout=60, env={**os.environ, "CF_DATA": str(house_data)},
                               cwd=Path(__file__).parents[2])
         assert done.returncode == (2 if words else 0) and words in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_a_bare_install_lacks_is_told_in_options(tmp_path: Path) -> None:
+    hide = ("import importlib.util, sys\nfor m in ('orjson', 'pyongc'): sys.modules[m] = None\nfind = importlib.util.find_spec\n"
+            "importlib.util.find_spec = lambda n, p=None: None if n == 'pyongc' else find(n, p)\n"
+            "from cfcore.cli import main\nsys.exit(main(sys.argv[1:]))")
+
+    def bare(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-c", hide, *words], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "CF_DATA": str(tmp_path)}, cwd=Path(__file__).parents[2])
+    said = bare("distance", "NGC 4993", "--field", "mould2000").stderr
+    assert "names need the catalogue" in said and "pip install 'cosmicflows[server]', or give --ra, --dec and --cz" in said
+    done = bare("distance", "--ra", "197.4", "--dec", "-23.4", "--cz", "2916")
+    assert done.returncode == 2 and "or --field mould2000, which needs no catalogue" in done.stderr
+    listed = bare("fields", "list").stdout
+    assert "  ongc-linear    cannot be built: pyongc is not installed; pip install 'cosmicflows[ongc]'" in listed
 
 
 def test_a_real_table_of_supernovae_is_read_as_it_lies(command: Run, shared_data: Path, tmp_path: Path) -> None:
