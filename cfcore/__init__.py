@@ -13,6 +13,7 @@ With astropy there are coordinates, units and tables: `distance`, `velocity`, `a
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,17 @@ from .manifest import Manifest
 from .options import FLOW_TYPES, FlowOptions
 
 if TYPE_CHECKING:
-    from .quantities import DistanceResult, VelocityResult, distance, velocity, velocity_covariance  # noqa: F401
-    from .quantity_tables import add_distances, correct  # noqa: F401
+    from .quantities import DistanceResult, VelocityResult, distance, velocity, velocity_covariance
+    from .quantity_tables import add_distances, correct
 
 __all__ = ["C_KMS", "CosmicFlowsError", "Distances", "FLOW_TYPES", "FlowField", "FlowOptions", "Manifest",
            "Velocities", "background", "open_field", "solve", "velocities"]
+try:
+    _has_astropy = importlib.util.find_spec("astropy") is not None
+except ModuleNotFoundError:
+    _has_astropy = False
+if _has_astropy:  # without it a star import brings what works without it
+    __all__ += ["DistanceResult", "VelocityResult", "add_distances", "correct", "distance", "velocity", "velocity_covariance"]
 __version__ = "0.1.0"
 
 # public names that need astropy, and where they live
@@ -52,7 +59,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WITH_ASTROPY})
+    return sorted({*__all__, *_WITH_ASTROPY, "__version__"})
 
 
 def open_field(id: str | None = None, data: str | Path | None = None) -> FlowField:

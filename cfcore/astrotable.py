@@ -16,11 +16,11 @@ from .tables import F64, Chunk, Faults, NewColumn, Reader, finite, need, numbers
 
 _NAMES = {"fits": "FITS", "votable": "VOTable", "ecsv": "ECSV"}
 # a card has eight letters
-_CARDS = {"field": "CF_FIELD", "field_version": "CF_VERS", "field_sha256": "CF_SHA", "citation": "CF_CITE", "H0": "CF_H0",
-          "Om": "CF_OM", "sigma_v": "CF_SIGV", "prior": "CF_PRIOR", "alpha": "CF_ALPHA", "cz_frame": "CF_CZFRM",
-          "frame": "CF_FRAME", "composition": "CF_COMP", "observer": "CF_OBS", "use_field_sigma": "CF_USIG",
-          "rmax": "CF_RMAX", "dr": "CF_DR", "columns": "CF_COLS", "sigma_cz": "CF_SIGCZ", "cfcore": "CF_CODE",
-          "server": "CF_SERV"}
+CARDS = {"field": "CF_FIELD", "field_version": "CF_VERS", "field_sha256": "CF_SHA", "citation": "CF_CITE", "H0": "CF_H0",
+         "Om": "CF_OM", "sigma_v": "CF_SIGV", "prior": "CF_PRIOR", "alpha": "CF_ALPHA", "cz_frame": "CF_CZFRM",
+         "frame": "CF_FRAME", "composition": "CF_COMP", "observer": "CF_OBS", "use_field_sigma": "CF_USIG",
+         "rmax": "CF_RMAX", "dr": "CF_DR", "columns": "CF_COLS", "sigma_cz": "CF_SIGCZ", "cfcore": "CF_CODE",
+         "server": "CF_SERV"}
 _PARAM_UNITS = {"H0": "km.s-1.Mpc-1", "sigma_v": "km.s-1", "sigma_cz": "km.s-1"}
 
 
@@ -287,7 +287,7 @@ def _write_fits(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> N
             hdu.header[f"TUNIT{i + 1}"] = _ascii(units[name])
     for key, value in facts.items():
         if value is not None:
-            hdu.header[_CARDS[key]] = _ascii(value) if isinstance(value, str) else value
+            hdu.header[CARDS[key]] = _ascii(value) if isinstance(value, str) else value
     hdus = fits.HDUList([fits.PrimaryHDU(), hdu])
     if stream.seekable():
         hdus.writeto(stream)

@@ -41,6 +41,8 @@ VELOCITIES: dict[str, tuple[str, str | None]] = {
 """Name -> ("z" or "cz", the rest frame it implies, None when it implies none)."""
 # A redshift with the peculiar velocity already taken out is not what an observer measures: the flow would count twice.
 NOT_OBSERVED: frozenset[str] = frozenset(["zhd", "zcos", "zcosmo", "zcosmic", "zcosmological", "vcosmic", "vcos"])
+ERROR_FORMS: tuple[str, ...] = ("e{}", "{}err", "{}error", "err{}", "sigma{}", "{}sigma", "d{}", "ue{}")
+"""How the error of a column is called; the same forms as on the command line."""
 
 
 class Velocity(NamedTuple):
@@ -140,6 +142,30 @@ def find_position(names: Iterable[str], *, lon: str | None = None, lat: str | No
                 return *found[0], key
     raise BadParameter(f"no columns of {_listed(names)} are known to be a position; name them with ra= and dec=, or with "
                        "lon=, lat= and frame=", code="column_missing", where="ra")
+
+
+def find_error(names: Iterable[str], velocity: Velocity) -> str | None:
+    """Return the column of the error of a velocity, None when no name says so.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The columns of the table.
+    velocity : Velocity
+        The column it is the error of: zHELERR, e_zHEL, sigma_zHEL ... for zHEL; sigma_cz for any.
+
+    Raises
+    ------
+    Ambiguous
+        When several could be meant; each is listed.
+    """
+    own = {form.format(plain(velocity.column)) for form in ERROR_FORMS}
+    own |= {"sigmacz", "czerr", "ecz"} if velocity.kind != "z" else {"sigmacz"}
+    found = [n for n in names if plain(n) in own and n != velocity.column]
+    if len(found) > 1:
+        raise Ambiguous(f"several columns could be the error of {velocity.column}: {', '.join(found)}; name one with sigma_z= or "
+                        "sigma_cz=, or say sigma_z=0 for none", where="sigma_z", extra={"candidates": found})
+    return found[0] if found else None
 
 
 def plain(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_names import BRACKET, NOT_OBSERVED, PAIRS, VELOCITIES, plain
+from .column_names import BRACKET, ERROR_FORMS, NOT_OBSERVED, PAIRS, VELOCITIES, plain
 from .cosmology import C_KMS
 from .errors import Ambiguous, BadParameter, UnknownName
 from .frames import sky_frame, velocity_frame
@@ -274,7 +274,7 @@ def _sigma(columns: Sequence[Column], asked: Asked, value: Chosen) -> Chosen | N
         return None
     else:
         base = plain(value.name)
-        own = {form.format(base) for form in ("e{}", "{}err", "{}error", "err{}", "sigma{}", "{}sigma", "d{}", "ue{}")}
+        own = {form.format(base) for form in ERROR_FORMS}
         own |= {"sigmacz", "czerr", "ecz"} if value.kind != "z" else {"sigmacz"}
         fits = [i for i, c in enumerate(columns) if plain(c.name) in own and i != value.index]
         if not fits:

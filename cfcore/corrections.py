@@ -24,7 +24,11 @@ I32 = NDArray[np.int32]
 
 UNEXPLAINED = 6.0
 """A redshift further than this many standard deviations from what the field predicts at the median is not in the field."""
+DISTANCE_ERROR = 0.3
+"""Error of a known distance, as a share of it, when none is stated; that of a Tully-Fisher distance is 20 %."""
 METHODS: tuple[str, ...] = ("posterior", "redshift-space", "distance")
+STATUS: tuple[str, ...] = (*distances.STATUS, "distance_contradicts_z")
+"""Outcome of one row; the number in a status column is the place in this list."""
 _FLAG = {word: 1 << i for i, word in enumerate(distances.FLAGS)}
 _OUTSIDE = distances.STATUS.index("outside_field")
 
@@ -43,7 +47,8 @@ class Corrections:
     z_hd, sigma_z_hd : ndarray, shape (n,)
         Redshift of the Hubble diagram and its uncertainty; NaN with v_pec.
     status, flag_bits : ndarray of int32, shape (n,)
-        As in `distances.Distances`; "outside_field" also says that less than 99 % of a posterior lies in the field.
+        Places in `STATUS` and bits as in `distances.Distances`; "outside_field" also says that less than 99 % of a
+        posterior lies in the field, "distance_contradicts_z" that distance and redshift cannot be of one object.
     method : str
     field : FlowField
     options : FlowOptions
@@ -65,8 +70,8 @@ class Corrections:
 
 
 def correct_redshifts(field: FlowField, lon: ArrayLike, lat: ArrayLike, z: ArrayLike, *, sigma_z: ArrayLike = 0.0,
-                      method: str = "posterior", d_c: ArrayLike | None = None, options: FlowOptions | None = None,
-                      **named: object) -> Corrections:
+                      method: str = "posterior", d_c: ArrayLike | None = None, sigma_d: ArrayLike | None = None,
+                      options: FlowOptions | None = None, **named: object) -> Corrections:
     """Take the peculiar velocities of n objects out of their redshifts.
 
     Parameters
@@ -83,6 +88,9 @@ def correct_redshifts(field: FlowField, lon: ArrayLike, lat: ArrayLike, z: Array
         that z_cmb would mean without peculiar velocities; at the distances `d_c`.
     d_c : array_like, shape (n,), Mpc
         Comoving distance r/h with h from ``options.H0``, for the method "distance".
+    sigma_d : array_like, shape () or (n,), Mpc, optional
+        Its error; 30 % of the distance where it is not given, NaN or negative. It serves one check: a row whose redshift
+        is more than 6 standard deviations from what the field predicts at d_c is not answered.
     options : FlowOptions, optional
         Or its entries by name.
 
@@ -126,15 +134,21 @@ def correct_redshifts(field: FlowField, lon: ArrayLike, lat: ArrayLike, z: Array
         raise BadParameter("method = distance needs the distances of the objects; give them" if d_c is None else
                            f"distances are given, but method = {method} does not use them; ask for method = distance",
                            code="bad_parameter", where="method")
+    if sigma_d is not None and d_c is None:
+        raise BadParameter(f"errors of distances are given, but method = {method} uses no distances; ask for method = distance "
+                           "or leave them out", code="bad_parameter", where="method")
     cz = C_KMS * np.atleast_1d(np.asarray(z, float))
     c = _columns({"lon": lon, "lat": lat, "cz": cz, "sigma_cz": C_KMS * np.asarray(sigma_z, float),
-                  **({} if d_c is None else {"distance": d_c})})
+                  **({} if d_c is None else {"distance": d_c}),
+                  **({} if sigma_d is None else {"sigma_d": sigma_d})})
     z_cmb, z_hel = _redshifts(c, opt)
     if method == "posterior":
         v_pec, spread, sigma, status, bits = _over_posterior(field, c, opt)
     else:
         far = c["distance"] if d_c is not None else background(opt.Om).comoving_hmpc(z_cmb) * (100.0 / opt.H0)
         v_pec, spread, sigma, status, bits = _at_one_distance(field, c, far, z_hel, opt)
+        if d_c is not None:
+            _refuse_contradictions(field, c, z_cmb, v_pec, spread, status, bits, opt)
     sigma_v = field.manifest.sigma_v if opt.sigma_v is None else opt.sigma_v
     error = np.sqrt(sigma_v ** 2 + spread ** 2 + sigma ** 2) + 0.0 * v_pec
     z_hd = (1.0 + z_cmb) / (1.0 + v_pec / C_KMS) - 1.0
@@ -194,6 +208,26 @@ def _at_one_distance(field: FlowField, c: dict[str, F64], d_c: F64, z_hel: F64,
                 | (0 if trusted is None else np.where(r > trusted, _FLAG["beyond_data"], 0)))
     bits = np.where(status == _OUTSIDE, _FLAG["outside"], np.where(status == 0, bits, 0)).astype(np.int32)
     return v_pec, spread, v.sigma if opt.use_field_sigma else np.zeros(len(v_pec)), status, bits
+
+
+def _refuse_contradictions(field: FlowField, c: dict[str, F64], z_cmb: F64, v_pec: F64, spread: F64, status: I32, bits: I32,
+                           opt: FlowOptions) -> None:
+    """Take the answer from rows whose distance and redshift cannot be of one object: a modulus in place of Mpc, say."""
+    d_c = c["distance"]
+    sigma_d = DISTANCE_ERROR * d_c
+    if "sigma_d" in c:
+        sigma_d = np.where(c["sigma_d"] >= 0.0, c["sigma_d"], sigma_d)
+    sigma_v = field.manifest.sigma_v if opt.sigma_v is None else opt.sigma_v
+    ok = status == 0
+    cosmos, r = background(opt.Om), np.where(ok, d_c, 0.0) * (opt.H0 / 100.0)
+    zbar = cosmos.redshift(r)
+    predicted = C_KMS * zbar + v_pec * (1.0 + zbar)
+    sigma_field = radial_velocities(field, c["lon"], c["lat"], d_c, options=opt).sigma
+    error2 = sigma_v ** 2 + c["sigma_cz"] ** 2 + spread ** 2 + sigma_field ** 2 + (opt.H0 * cosmos.efunc(zbar) * sigma_d) ** 2
+    believed = np.abs(C_KMS * z_cmb - predicted) <= UNEXPLAINED * np.sqrt(error2)
+    status[ok & ~believed] = STATUS.index("distance_contradicts_z")
+    bits[ok & ~believed] = 0
+    v_pec[ok & ~believed] = np.nan
 
 
 def _within(name: str, values: F64) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from typing import Any
 import astropy.cosmology.units as cu
 import astropy.units as u
 import numpy as np
-from astropy.coordinates import ICRS, BaseCoordinateFrame, ConvertError, SkyCoord, SpectralQuantity
+from astropy.coordinates import ICRS, BaseCoordinateFrame, ConvertError, SkyCoord, SpectralQuantity, UnitSphericalRepresentation
 from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
@@ -29,6 +29,8 @@ F64 = NDArray[np.float64]
 __all__ = ["DistanceResult", "Variable", "VelocityResult", "distance", "velocity", "velocity_covariance"]
 
 _KM_S = u.km / u.s
+Z_LEAST_ODD = 10.0
+"""Numbers from here on are no redshifts of this program."""
 _OPTION_UNITS: dict[str, u.UnitBase] = {"H0": _KM_S / u.Mpc, "sigma_v": _KM_S, "rmax": u.Mpc / cu.littleh,
                                         "dr": u.Mpc / cu.littleh}
 # frames that differ from ICRS by a rotation, so that a radial velocity in them is barycentric
@@ -68,7 +70,7 @@ def distance(coord: SkyCoord | BaseCoordinateFrame, *, z: Any = None, cz: u.Quan
     Raises
     ------
     BadParameter
-        When a unit is missing or wrong, shapes differ, or an option is out of range.
+        When a unit is missing or wrong, z holds velocities, shapes differ, or an option is out of range.
     Ambiguous
         When the velocity is given more than once.
     UnknownName
@@ -97,7 +99,7 @@ def distance(coord: SkyCoord | BaseCoordinateFrame, *, z: Any = None, cz: u.Quan
     if use_radial_velocity:
         velocity_ = _carried(coord, frame)
     else:
-        velocity_ = C_KMS * dimensionless(z, "z") if z is not None else _cz(cz)
+        velocity_ = C_KMS * redshifts(z) if z is not None else _cz(cz)
     error = error_of(sigma_z, sigma_cz)
     shape = _one_shape(coord=shape, cz=velocity_.shape, sigma_cz=error.shape)
     lon, lat, velocity_, error = (np.array(np.broadcast_to(a, shape)).reshape(-1) for a in (lon, lat, velocity_, error))
@@ -105,16 +107,17 @@ def distance(coord: SkyCoord | BaseCoordinateFrame, *, z: Any = None, cz: u.Quan
     return DistanceResult(Posteriors(open_field(field), lon, lat, velocity_, sigma_cz=error, options=opt), shape == ())
 
 
-def velocity(coord: SkyCoord | BaseCoordinateFrame, distance: u.Quantity, *, field: FlowField | str | None = None,
+def velocity(coord: SkyCoord | BaseCoordinateFrame, distance: u.Quantity | None = None, *, field: FlowField | str | None = None,
              **options: Any) -> VelocityResult:
     """Return the flow at one object of known distance, or at many.
 
     Parameters
     ----------
     coord : SkyCoord
-        Position on the sky in any frame astropy knows, scalar or one-dimensional; a distance in it is not used.
-    distance : Quantity
-        Comoving distance: a length, D = r/h with h from H0, or a length/littleh, r itself.
+        Position on the sky in any frame astropy knows, scalar or one-dimensional.
+    distance : Quantity, optional
+        Comoving distance: a length, D = r/h with h from H0, or a length/littleh, r itself. Default: the distance that
+        `coord` carries, taken as comoving.
     field : FlowField or str, optional
         The field or its id; default: the default field of this machine.
     **options
@@ -127,7 +130,7 @@ def velocity(coord: SkyCoord | BaseCoordinateFrame, distance: u.Quantity, *, fie
     Raises
     ------
     BadParameter
-        When a unit is missing or wrong, shapes differ, or an option is out of range.
+        When there is no distance, a unit is missing or wrong, shapes differ, or an option is out of range.
 
     Examples
     --------
@@ -143,7 +146,7 @@ def velocity(coord: SkyCoord | BaseCoordinateFrame, distance: u.Quantity, *, fie
     return VelocityResult(answers, lon, lat, d_c, shape == ())
 
 
-def velocity_covariance(coord: SkyCoord, distance: u.Quantity, *, field: FlowField | str | None = None,
+def velocity_covariance(coord: SkyCoord, distance: u.Quantity | None = None, *, field: FlowField | str | None = None,
                         add_sigma_v: bool = False, **options: Any) -> u.Quantity:
     """Return the covariance of the radial peculiar velocities of n objects over an ensemble's realisations.
 
@@ -151,7 +154,7 @@ def velocity_covariance(coord: SkyCoord, distance: u.Quantity, *, field: FlowFie
     ----------
     coord : SkyCoord, shape (n,)
         Positions on the sky in any frame astropy knows.
-    distance : Quantity, shape (n,)
+    distance : Quantity, shape (n,), optional
         Comoving distances, as in `velocity`; n <= 20000.
     field : FlowField or str, optional
         An ensemble field, or its id.
@@ -262,6 +265,23 @@ def dimensionless(value: Any, name: str) -> F64:
                            where=name) from exc
 
 
+def redshifts(value: Any, name: str = "z", way: str = "") -> F64:
+    """Return redshifts as `dimensionless` does, and refuse numbers that can be none.
+
+    Raises
+    ------
+    BadParameter
+        When half of the numbers are 10 or more; single ones, such as marks of missing values, get a status.
+    """
+    z = dimensionless(value, name)
+    size = np.abs(z[np.isfinite(z)])
+    if size.size and np.median(size) >= Z_LEAST_ODD:
+        odd = z[np.isfinite(z)][size >= Z_LEAST_ODD][0]
+        raise BadParameter(f"{name} = {odd:g} is no redshift; " + (way or f"as a velocity it is cz={odd:g}*u.km/u.s"),
+                           code="z_looks_like_cz", where=name)
+    return z
+
+
 def error_of(sigma_z: Any, sigma_cz: Any) -> F64:
     """Return the measurement error of cz in km/s, 0 when none is given.
 
@@ -329,6 +349,11 @@ def _placed(coord: Any, distance: Any, options: dict[str, Any]) -> tuple[F64, F6
     """Return positions (deg, ICRS) and comoving distances (Mpc) of one shape, that shape, and the options."""
     opt = flow_options(options)
     lon, lat, shape = directions(coord)
+    if distance is None:
+        distance = _own_distance(coord)
+    if u.mag == getattr(distance, "unit", None):
+        raise BadParameter("distance is in mag; a modulus gives the luminosity distance, 10**(mu/5 - 5) Mpc = (1 + z) D: give D, "
+                           "the comoving one", code="bad_unit", where="distance")
     if getattr(distance, "unit", None) is not None and distance.unit.is_equivalent(u.Mpc / cu.littleh):
         d_c = in_unit(distance, u.Mpc / cu.littleh, "distance") * (100.0 / opt.H0)
     else:
@@ -336,6 +361,16 @@ def _placed(coord: Any, distance: Any, options: dict[str, Any]) -> tuple[F64, F6
     shape = _one_shape(coord=shape, distance=d_c.shape)
     lon, lat, d_c = (np.array(np.broadcast_to(a, shape)).reshape(-1) for a in (lon, lat, d_c))
     return lon, lat, d_c, shape, opt
+
+
+def _own_distance(coord: Any) -> u.Quantity:
+    """Return the distance from the Sun that a coordinate carries."""
+    frame = coord.frame if isinstance(coord, SkyCoord) else coord
+    place = frame.realize_frame(frame.data.without_differentials()).transform_to(ICRS())
+    if isinstance(place.data, UnitSphericalRepresentation) or not place.distance.unit.is_equivalent(u.Mpc):
+        raise BadParameter("no distance is given and coord carries none with a unit of length; give distance=40*u.Mpc, or a "
+                           "SkyCoord with distance=40*u.Mpc", code="distance_missing", where="distance")
+    return place.distance
 
 
 def _one_shape(**shapes: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from . import distances, frames
 from .distances import Velocities
 from .errors import BadParameter
+from .result_text import SHOWN, SKY, cards, html_table, number, place, plus_minus, reasons, with_error
 from .results import COLUMNS, Posteriors, check_variable, flag_column, provenance, status_column
 
 F64 = NDArray[np.float64]
@@ -24,8 +24,6 @@ UNITS: dict[str, u.UnitBase] = {"distance": u.Mpc, "hubble": u.km / u.s, "lumino
                                 "modulus": u.mag}
 _MEANING = {"distance": "comoving distance D = r/h", "hubble": "Hubble velocity c zbar",
             "luminosity": "luminosity distance", "comoving": "comoving distance r", "modulus": "distance modulus"}
-SHOWN = 10
-"""Most objects a representation lists."""
 
 
 class Variable:
@@ -48,6 +46,12 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<{_MEANING[self.kind]}: {_listed(self._posteriors, self.kind)}>"
+
+    def _repr_html_(self) -> str:
+        p, m = self._posteriors, self._posteriors.field.manifest
+        rows = [(place(p.lon[i], p.lat[i]), plus_minus(p, self.kind, i)) for i in range(min(len(p), SHOWN))]
+        words = f"{len(p)} object(s), field {m.id} {m.version}, H0 = {p.options.H0:g} km/s/Mpc; mean ± standard deviation"
+        return html_table(words, (f"RA, Dec ({SKY})", f"{_MEANING[self.kind]} ({self.unit})"), rows, len(p))
 
     @property
     def mean(self) -> u.Quantity:
@@ -73,8 +77,19 @@ class Variable:
         """Return quantiles: shape () or (k,) for one object, (n,) or (n, k) for n."""
         return self._put(self._posteriors.quantile(q, self.kind))
 
-    def interval(self, level: float = 0.68) -> tuple[u.Quantity, u.Quantity]:
-        """Return the ends of the equal-tailed interval that holds `level` of the probability."""
+    def interval(self, level: Any = 0.68) -> tuple[u.Quantity, u.Quantity]:
+        """Return the ends of the equal-tailed interval that holds `level` of the probability.
+
+        Parameters
+        ----------
+        level : array_like, shape () or (k,)
+            Probabilities between 0 and 1.
+
+        Returns
+        -------
+        lo, hi : Quantity
+            Each of shape () or (k,) for one object, (n,) or (n, k) for n.
+        """
         lo, hi = self._posteriors.interval(level, self.kind)
         return self._put(lo), self._put(hi)
 
@@ -229,12 +244,20 @@ class DistanceResult(Variable):
         return str(out[0]) if self._scalar else out
 
     @property
+    def detail(self) -> str | NDArray[np.str_]:
+        """Why an object could not be answered, in a sentence; empty where it could."""
+        p = self._posteriors
+        out = reasons(status_column(self.answers.status), self.answers.field.manifest.id,
+                       {"lon": p.lon, "lat": p.lat, "cz": p.cz, "sigma_cz": p.sigma_cz})
+        return str(out[0]) if self._scalar else out
+
+    @property
     def meta(self) -> dict[str, Any]:
         """Where the answer comes from: field, citation, frames, cosmology, scatter, prior, version."""
         return provenance(self.answers.field, self.answers.options)
 
     def to_table(self) -> QTable:
-        """Return a QTable with one row per object, with units, descriptions and the source in ``meta["cosmicflows"]``."""
+        """Return a QTable, one row per object, with units, descriptions and the source in ``meta`` (`result_text.cards`)."""
         p = self._posteriors
         table = QTable()
         for name, values in (("ra", p.lon), ("dec", p.lat)):
@@ -246,7 +269,7 @@ class DistanceResult(Variable):
         add_column(table, "n_roots", self.answers.n_roots, "", "distances at which the mean field predicts cz")
         add_column(table, "flags", flag_column(self.answers.flag_bits), "", "what to know about the answer")
         add_column(table, "status", status_column(self.answers.status), "", "ok, or why there is no answer")
-        table.meta["cosmicflows"] = self.meta
+        table.meta |= cards(self.meta)
         return table
 
     def plot(self, ax: Any = None, kind: str = "distance") -> Any:
@@ -265,17 +288,14 @@ class DistanceResult(Variable):
 
     def _repr_html_(self) -> str:
         p, a, opt = self._posteriors, self.answers, self.answers.options
-        head = ("RA, Dec (ICRS, deg)", f"cz ({opt.cz_frame}, km/s)", "D (comoving, Mpc)", "v_rad (CMB, km/s)", "flags", "status")
-        rows = [(f"{p.lon[i]:.4f}, {p.lat[i]:+.4f}", f"{p.cz[i]:.0f}", _plus_minus(p, "distance", i),
-                 f"{a.column('v_rad')[i]:+.0f}", ", ".join(a.flags(i)), distances.STATUS[a.status[i]])
+        head = (f"RA, Dec ({SKY})", f"cz ({opt.cz_frame}, km/s)", "D (comoving, Mpc)", "v_rad (CMB, km/s)", "flags", "status")
+        rows = [(place(p.lon[i], p.lat[i]), number(p.cz[i]), plus_minus(p, "distance", i),
+                 number(a.column("v_rad")[i], "+.0f"), ", ".join(a.flags(i)), distances.STATUS[a.status[i]])
                 for i in range(min(len(a), SHOWN))]
         m = a.field.manifest
         caption = (f"{len(a)} object(s), field {m.id} {m.version}, H0 = {opt.H0:g} km/s/Mpc, Om = {opt.Om:g}, "
                    f"prior {opt.prior}; mean ± standard deviation")
-        more = f"<p>… and {len(a) - SHOWN} more</p>" if len(a) > SHOWN else ""
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-        return (f"<table><caption>{html.escape(caption)}</caption><thead><tr>"
-                + "".join(f"<th>{html.escape(c)}</th>" for c in head) + f"</tr></thead><tbody>{body}</tbody></table>{more}")
+        return html_table(caption, head, rows, len(a))
 
 
 class VelocityResult:
@@ -285,6 +305,20 @@ class VelocityResult:
     ----------
     answers : Velocities
         The plain arrays behind it. Outside the field the flow is NaN and `inside` is False.
+    v_rad, sigma : Quantity, shape () or (n,), km/s
+        Radial peculiar velocity, CMB frame, positive = receding, and the field's own error of a velocity.
+    v_pec : Quantity, shape (3,) or (n, 3), km/s
+        Peculiar velocity vector, supergalactic axes, CMB frame.
+    overdensity : Quantity, shape () or (n,)
+        Density contrast, dimensionless.
+    coord : SkyCoord, distance : Quantity, Mpc
+        Where the field was read; the distance is comoving, r/h.
+    inside : bool or ndarray of bool
+        Whether the object lies in the field's lattice.
+    status, detail : str or ndarray of str
+        "ok" or why there is no answer, as a word and as a sentence.
+    meta : dict
+        Field, citation, frames, cosmology, version.
     """
 
     def __init__(self, answers: Velocities, lon: F64, lat: F64, d_c: F64, is_scalar: bool) -> None:
@@ -310,6 +344,21 @@ class VelocityResult:
         return self._put(np.stack([self.answers.column(f"v_pec.{a}") for a in ("sgx", "sgy", "sgz")], axis=1), u.km / u.s)
 
     @property
+    def sigma(self) -> u.Quantity:
+        """The field's own error of a velocity, km/s; NaN where the field states none."""
+        return self._put(self.answers.column("sigma"), u.km / u.s)
+
+    @property
+    def coord(self) -> SkyCoord:
+        """Positions, ICRS."""
+        return SkyCoord(*(self._put(a, u.deg) for a in (self._lon, self._lat)), frame="icrs")
+
+    @property
+    def distance(self) -> u.Quantity:
+        """Comoving distance r/h at which the field was read, Mpc."""
+        return self._put(self._d_c, u.Mpc)
+
+    @property
     def overdensity(self) -> u.Quantity:
         """Density contrast, dimensionless; NaN where the field has no density."""
         return self._put(self.answers.column("delta"), u.dimensionless_unscaled)
@@ -331,13 +380,20 @@ class VelocityResult:
         return str(out[0]) if self._scalar else out
 
     @property
+    def detail(self) -> str | NDArray[np.str_]:
+        """Why an object could not be answered, in a sentence; empty where it could."""
+        out = reasons(np.atleast_1d(self.status), self.answers.field.manifest.id,
+                       {"lon": self._lon, "lat": self._lat, "distance": self._d_c})
+        return str(out[0]) if self._scalar else out
+
+    @property
     def meta(self) -> dict[str, Any]:
         """Where the answer comes from: field, citation, frames, cosmology, version."""
         told = provenance(self.answers.field, self.answers.options)
         return {k: v for k, v in told.items() if k not in ("sigma_v", "prior", "alpha", "use_field_sigma", "observer")}
 
     def to_table(self) -> QTable:
-        """Return a QTable with one row per object, with units, descriptions and the source in ``meta["cosmicflows"]``."""
+        """Return a QTable, one row per object, with units, descriptions and the source in ``meta`` (`result_text.cards`)."""
         a, table = self.answers, QTable()
         for name, values, unit, words in (
                 ("ra", self._lon, "deg", "ICRS"), ("dec", self._lat, "deg", "ICRS"),
@@ -351,13 +407,25 @@ class VelocityResult:
                 ("cz_cmb", a.column("cz.cmb"), "km/s", "predicted c times redshift, CMB frame"),
                 ("status", np.atleast_1d(self.status), "", "ok, or why there is no answer")):
             add_column(table, name, values, unit, words)
-        table.meta["cosmicflows"] = self.meta
+        table.meta |= cards(self.meta)
         return table
 
     def __repr__(self) -> str:
-        v = ", ".join(f"{x:+.0f}" for x in self.answers.column("v_rad")[:SHOWN])
-        more = ", ..." if len(self.answers.status) > SHOWN else ""
-        return f"<VelocityResult: v_rad = {v}{more} km/s (CMB); field {self.answers.field.manifest.id}>"
+        a = self.answers
+        v = ", ".join(map(with_error, a.column("v_rad")[:SHOWN], a.column("sigma")[:SHOWN]))
+        more = ", ..." if len(a.status) > SHOWN else ""
+        words = f", {self.status}" if self._scalar and self.status != "ok" else ""
+        return f"<VelocityResult: v_rad = {v}{more} km/s (CMB){words}; field {a.field.manifest.id}>"
+
+    def _repr_html_(self) -> str:
+        a, m, status = self.answers, self.answers.field.manifest, np.atleast_1d(self.status)
+        rows = [(place(self._lon[i], self._lat[i]), number(self._d_c[i], ".1f"),
+                 with_error(a.column("v_rad")[i], a.column("sigma")[i]), number(a.column("cz.hel")[i]), str(status[i]))
+                for i in range(min(len(status), SHOWN))]
+        caption = (f"{len(status)} object(s), field {m.id} {m.version}, H0 = {a.options.H0:g} km/s/Mpc; "
+                   "± is the field's own error, where it states one")
+        return html_table(caption, (f"RA, Dec ({SKY})", "D (comoving, Mpc)", "v_rad (CMB, km/s)", "predicted cz (hel, km/s)",
+                                     "status"), rows, len(status))
 
 
 def add_column(table: QTable, name: str, values: NDArray[Any], unit: str, description: str) -> None:
@@ -375,12 +443,6 @@ def _kind_of(x: Any) -> str:
                        code="bad_unit", where="x")
 
 
-def _plus_minus(p: Posteriors, kind: str, i: int) -> str:
-    mean, std = p.summary("mean", kind)[i], p.summary("std", kind)[i]
-    digits = 2 if kind == "modulus" else 1
-    return f"{mean:.{digits}f} ± {std:.{digits}f}"
-
-
 def _listed(p: Posteriors, kind: str) -> str:
-    shown = ", ".join(_plus_minus(p, kind, i) for i in range(min(len(p), SHOWN)))
+    shown = ", ".join(plus_minus(p, kind, i) for i in range(min(len(p), SHOWN)))
     return f"{shown}{', ...' if len(p) > SHOWN else ''} {UNITS[kind]}".lstrip()

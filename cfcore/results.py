@@ -215,12 +215,28 @@ class Posteriors:
         out[~self.ok] = np.nan
         return out[:, 0] if levels.ndim == 0 else out
 
-    def interval(self, level: float = 0.68, kind: str = "distance") -> tuple[F64, F64]:
-        """Return the ends of the equal-tailed interval that holds `level` of the probability, each of shape (n,)."""
-        if not 0.0 < level < 1.0:
-            raise BadParameter(f"level = {level} must lie between 0 and 1, such as 0.68", code="out_of_range", where="level")
-        ends = self.quantile([0.5 * (1.0 - level), 0.5 * (1.0 + level)], kind)
-        return ends[:, 0], ends[:, 1]
+    def interval(self, level: ArrayLike = 0.68, kind: str = "distance") -> tuple[F64, F64]:
+        """Return the ends of the equal-tailed interval that holds `level` of the probability.
+
+        Parameters
+        ----------
+        level : array_like, shape () or (k,)
+            Probabilities between 0 and 1.
+        kind : str
+            One of `VARIABLES`.
+
+        Returns
+        -------
+        lo, hi : ndarray, shape (n,) or (n, k)
+        """
+        levels = np.asarray(level, dtype=float)
+        if levels.ndim > 1 or not ((levels > 0.0) & (levels < 1.0)).all():
+            raise BadParameter(f"level = {str(level):.80} must lie between 0 and 1, such as 0.68, one or a list",
+                               code="out_of_range", where="level")
+        flat = np.atleast_1d(levels)
+        ends = self.quantile(np.concatenate([0.5 * (1.0 - flat), 0.5 * (1.0 + flat)]), kind)
+        lo, hi = ends[:, :flat.size], ends[:, flat.size:]
+        return (lo[:, 0], hi[:, 0]) if levels.ndim == 0 else (lo, hi)
 
     def pdf(self, x: ArrayLike, kind: str = "distance") -> F64:
         """Return probability densities per unit of the variable; 0 beyond the line of sight.
@@ -353,9 +369,9 @@ def flag_column(bits: NDArray[np.int32]) -> NDArray[np.str_]:
     return np.array([",".join(distances.flag_words(int(b))) for b in known], dtype=str)[where].reshape(len(bits))
 
 
-def status_column(status: NDArray[np.int32]) -> NDArray[np.str_]:
+def status_column(status: NDArray[np.int32], words: tuple[str, ...] = distances.STATUS) -> NDArray[np.str_]:
     """Return the statuses of n objects as words, shape (n,)."""
-    return np.array(distances.STATUS)[status]
+    return np.array(words)[status]
 
 
 def _cumulative(r: F64, p: F64) -> F64:

@@ -15,8 +15,8 @@ from made_fields import smooth_field
 
 import cfcore
 from cfcore import C_KMS, FlowField, background, frames
-from cfcore.corrections import METHODS, correct_redshifts
-from cfcore.distances import FLAGS, STATUS
+from cfcore.corrections import METHODS, STATUS, correct_redshifts
+from cfcore.distances import FLAGS
 from cfcore.errors import BadParameter
 from cfcore.results import Posteriors
 
@@ -145,6 +145,25 @@ def test_bad_rows_get_a_status_and_their_neighbours_an_answer(method: str) -> No
 def test_a_blueshift_has_no_place_in_redshift_space_and_keeps_its_redshift() -> None:
     c = correct_redshifts(drift(0.0), 0.0, 0.0, -0.0005, frame="galactic", cz_frame="cmb", method="redshift-space")
     assert words(c) == ["distance_out_of_range"] and c.z_cmb[0] == pytest.approx(-0.0005) and np.isnan(c.z_hd[0])
+
+
+def test_a_distance_more_than_six_sigma_from_the_redshift_is_not_believed() -> None:
+    d_c = np.array([40.0, 40.0, 40.0, 40.0])
+    at = C_KMS * float(background(0.3).redshift(30.0)) + 300.0 * (1 + float(background(0.3).redshift(30.0)))
+    named = {"frame": "galactic", "cz_frame": "cmb", "method": "distance", "sigma_v": 200.0}
+    # 5.9 and 6.1 sigma of the scatter alone; a stated error of 10 % (302 km/s); 30 % of the distance when none is stated
+    z = (at + np.array([5.9 * 200.0, 6.1 * 200.0, 6.1 * 200.0, -6.1 * 200.0])) / C_KMS
+    c = correct_redshifts(drift(), 0.0, 0.0, z, d_c=d_c, sigma_d=[0.0, 0.0, 4.0, 0.0], **named)
+    assert [STATUS[s] for s in c.status] == ["ok", "distance_contradicts_z", "ok", "distance_contradicts_z"]
+    bad = c.status != 0
+    assert np.isnan(c.v_pec[bad]).all() and np.isnan(c.z_hd[bad]).all() and np.isnan(c.sigma_z_hd[bad]).all()
+    assert np.isfinite(c.z_hd[~bad]).all() and np.isfinite(c.z_cmb).all() and not c.flag_bits[bad].any()
+    for sigma_d in (None, [np.nan, -1.0, np.nan, -1.0]):
+        c = correct_redshifts(drift(), 0.0, 0.0, [z[1], z[3], 0.021, 0.03], d_c=d_c, sigma_d=sigma_d, **named)
+        assert [STATUS[s] for s in c.status] == ["ok", "ok", "ok", "distance_contradicts_z"]
+    assert correct_redshifts(drift(), 0.0, 0.0, [z[1]], d_c=40.0, sigma_d=0.0, sigma_z=1e-3, **named).status[0] == 0
+    with pytest.raises(BadParameter, match="uses no distances"):
+        correct_redshifts(drift(), 0.0, 0.0, 0.02, sigma_d=3.0)
 
 
 def test_one_by_one_is_all_at_once() -> None:

@@ -13,9 +13,10 @@ from astropy.utils.masked import Masked
 from made_fields import smooth_field
 
 import cfcore
-from cfcore import C_KMS, FlowField
+from cfcore import C_KMS, FlowField, result_text
 from cfcore.errors import Ambiguous, BadParameter, UnknownName
 from cfcore.quantity_results import DistanceResult
+from cfcore.result_text import cards
 
 KM_S = u.km / u.s
 ONE = SkyCoord(40.0 * u.deg, 10.0 * u.deg)
@@ -133,6 +134,8 @@ def test_a_radial_velocity_is_taken_only_when_asked(flow: FlowField) -> None:
     ({"cz": 2500 * KM_S, "z": 0.01}, Ambiguous, "twice"),
     ({"z": 2500 * KM_S}, BadParameter, "given as cz="),
     ({"z": "far"}, BadParameter, "not a number"),
+    ({"z": 2916}, BadParameter, r"z = 2916 is no redshift; as a velocity it is cz=2916\*u.km/u.s"),
+    ({"z": [2916, 0.01, -3000.0], "coord": MANY}, BadParameter, "z = 2916 is no redshift"),
     ({"cz": 2500 * KM_S, "sigma_cz": 30.0}, BadParameter, "sigma_cz = 30.0 has no unit"),
     ({"cz": 2500 * KM_S, "sigma_cz": 3 * KM_S, "sigma_z": 1e-5}, Ambiguous, "both given"),
     ({"cz": 2500 * KM_S, "z_frame": "hel", "cz_frame": "cmb"}, Ambiguous, "differ"),
@@ -157,6 +160,55 @@ def test_distances_without_a_unit_of_length_are_refused(flow: FlowField) -> None
             cfcore.velocity(ONE, bad, field=flow)
         with pytest.raises(BadParameter, match=words):
             cfcore.velocity_covariance(MANY, bad, field=flow)
+
+
+def test_a_coordinate_s_own_distance_is_used_when_none_is_given(flow: FlowField) -> None:
+    expected = cfcore.velocity(ONE, 40 * u.Mpc, field=flow)
+    for unit in (u.Mpc, u.kpc):
+        far = SkyCoord(ONE, distance=(40 * u.Mpc).to(unit))
+        for coord in (far, far.galactic, far.transform_to(Galactocentric())):
+            np.testing.assert_allclose(cfcore.velocity(coord, field=flow).v_rad.value, expected.v_rad.value, rtol=1e-6)
+    assert cfcore.velocity(SkyCoord(ONE, distance=70 * u.Mpc), 40 * u.Mpc, field=flow).v_rad == expected.v_rad
+    assert expected.distance == 40 * u.Mpc and expected.coord.separation(ONE).deg < 1e-9
+    for coord in (ONE, SkyCoord(ONE, distance=40), ONE.frame):
+        with pytest.raises(BadParameter, match="coord carries none"):
+            cfcore.velocity(coord, field=flow)
+    with pytest.raises(BadParameter, match="give D, the comoving one"):
+        cfcore.velocity(ONE, 33 * u.mag, field=flow)
+
+
+def test_a_mark_of_a_missing_redshift_does_not_spoil_its_neighbours(flow: FlowField) -> None:
+    d = cfcore.distance(MANY, z=[0.01, 999.0, 0.012], field=flow)
+    assert d.status.tolist() == ["ok", "cz_out_of_range", "ok"]
+
+
+def test_several_levels_of_an_interval_are_one_call(many: DistanceResult) -> None:
+    lo, hi = many.interval([0.5, 0.68])
+    assert lo.shape == hi.shape == (3, 2) and lo.unit == u.Mpc
+    for i, level in enumerate((0.5, 0.68)):
+        for ends, single in zip((lo, hi), many.interval(level)):
+            np.testing.assert_array_equal(ends[:, i], single)
+    assert many[0].interval([0.5, 0.68, 0.9])[0].shape == (3,) and many[0].hubble.interval(0.5)[0].shape == ()
+    for bad in ([0.5, 1.0], [[0.5]], 0.0):
+        with pytest.raises(BadParameter, match="between 0 and 1"):
+            many.interval(bad)
+
+
+def test_a_row_without_an_answer_says_why_in_a_sentence(flow: FlowField) -> None:
+    d = cfcore.distance(MANY, cz=[2500, np.nan, 60000] * KM_S, field=flow)
+    assert d.detail[:2].tolist() == ["", "cz is not a finite number"] and d[0].detail == ""
+    assert d.detail[2].startswith("cz = 60000 km/s lies beyond") and "--" not in d[2].detail
+    v = cfcore.velocity(MANY, [40, 5000, -1] * u.Mpc, field=flow)
+    assert v.detail[0] == "" and "distance = 5000 Mpc lies outside field custom" in v.detail[1]
+    assert v.detail[2] == "distance = -1 lies outside 0 ... 100000 Mpc"
+
+
+def test_the_error_of_the_field_is_an_attribute(flow: FlowField) -> None:
+    v = cfcore.velocity(MANY, [40, 40, 5000] * u.Mpc, field=smooth_field(5, with_sigma=True))
+    assert v.sigma.unit == KM_S and (v.sigma[:2] > 0 * KM_S).all() and np.isnan(v.sigma[2])
+    assert "±" in repr(v) and "–" in repr(v) and "nan" not in repr(v)
+    without = cfcore.velocity(ONE, 40 * u.Mpc, field=flow)
+    assert "±" not in repr(without) and np.isnan(without.sigma)
 
 
 def test_shapes_follow_the_input(flow: FlowField, many: DistanceResult) -> None:
@@ -229,7 +281,7 @@ def test_a_table_keeps_units_descriptions_and_source(many: DistanceResult, tmp_p
     t = many.to_table()
     assert t["d_c"].unit == u.Mpc and t["mu"].unit == u.mag and t["v_rad"].unit == KM_S
     assert all(t[name].info.description for name in t.colnames)
-    told = t.meta["cosmicflows"]
+    told = many.meta
     assert told["field"]["id"] == "custom" and told["field"]["citation"] == "given by the caller"
     assert told["cosmology"] == {"name": "flat LambdaCDM", "H0": 75.0, "Om": 0.3} and told["cfcore"] == cfcore.__version__
     assert told["frames"] == {"sky": "icrs", "cz": "hel", "field": "supergalactic", "velocity": "cmb"}
@@ -238,10 +290,14 @@ def test_a_table_keeps_units_descriptions_and_source(many: DistanceResult, tmp_p
     t.write(path)
     back = QTable.read(path)
     np.testing.assert_allclose(back["d_c"].to_value(u.Mpc), t["d_c"].value)
-    assert back.meta["cosmicflows"]["field"] == told["field"]
+    assert back.meta["CF_SHA"] == told["field"]["sha256"] and back.meta["CF_FIELD"] == "custom"
+    t.write(tmp_path / "t.fits")  # type: ignore[operator]
+    assert QTable.read(tmp_path / "t.fits").meta["CF_PRIOR"] == "volume"  # type: ignore[operator]
+    letters = cards({**told, "field": {**told["field"], "citation": "Lemaître"}})
+    assert letters["CF_CITE"] == "Lema&#238;tre" and "CF_ALPHA" not in letters
     v = cfcore.velocity(MANY, [30, 40, 5000] * u.Mpc, field=smooth_field(5)).to_table()
     assert v["v_rad"].unit == KM_S and v["status"].tolist() == ["ok", "ok", "outside_field"]
-    assert "prior" not in v.meta["cosmicflows"]
+    assert v.meta["CF_FIELD"] == "custom" and "CF_PRIOR" not in v.meta
 
 
 def test_representations_say_what_the_numbers_are(many: DistanceResult, flow: FlowField) -> None:
@@ -259,6 +315,19 @@ def test_representations_say_what_the_numbers_are(many: DistanceResult, flow: Fl
     assert len(text) < 6000
 
 
+def test_what_is_not_known_is_a_dash_and_nothing_is_less_than_nothing(flow: FlowField) -> None:
+    d = cfcore.distance(MANY, cz=[2500, np.nan, 60000] * KM_S, field=flow)
+    v = cfcore.velocity(MANY, [40, np.nan, 5000] * u.Mpc, field=flow)
+    for shown in (d, d.luminosity, d.hubble, d.comoving, d.distance_modulus, v):
+        page = shown._repr_html_()
+        assert "nan" not in page + repr(shown) and "–" in page and "–" in repr(shown) and "custom" in page and "<caption>" in page
+    there = cfcore.velocity(ONE, 40 * u.Mpc, field=still())
+    for page in (repr(there), there._repr_html_(), cfcore.distance(ONE, cz=2500 * KM_S, field=still())._repr_html_()):
+        assert "-0 " not in page and "+0" not in page and ">-0<" not in page
+    for x, form, text in ((-0.2, ".0f", "0"), (-0.04, "+.1f", "0.0"), (-0.5001, ".0f", "-1"), (np.nan, "+.0f", "–")):
+        assert result_text.number(x, form) == text
+
+
 def test_a_plot_shows_what_the_result_holds(many: DistanceResult, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -266,6 +335,9 @@ def test_a_plot_shows_what_the_result_holds(many: DistanceResult, monkeypatch: p
     ax = many.plot()
     curves = [line for line in ax.lines if len(line.get_xdata()) == 1000]
     assert len(curves) == 3 and "Mpc" in ax.get_xlabel() and "H0 = 75" in ax.get_xlabel()
+    assert ax.get_xlabel().startswith("comoving distance [Mpc]") and "custom" in ax.get_title()
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend.count("central 68 %") == 1 and legend.count("root: the mean field predicts cz") == 1 and len(legend) == 5
     np.testing.assert_allclose(np.trapezoid(curves[1].get_ydata(), curves[1].get_xdata()), 1.0, atol=2e-3)
     assert many[0].plot(ax, kind="hubble") is ax and "km/s" in ax.get_xlabel()
     assert cfcore.distance(ONE, cz=90000 * KM_S, field=smooth_field(5)).plot().lines[:] == []
@@ -286,6 +358,10 @@ def test_lazy_names_are_public_and_unknown_ones_are_not() -> None:
         cfcore.distanse  # noqa: B018
     from cfcore import correct
     assert correct is cfcore.correct
+    assert set(cfcore._WITH_ASTROPY) <= set(cfcore.__all__) and set(dir(cfcore)) == {*cfcore.__all__, "__version__"}
+    brought: dict[str, object] = {}
+    exec("from cfcore import *", brought)
+    assert set(cfcore.__all__) <= brought.keys()
 
 
 def test_a_field_may_be_named(house_data: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from made_fields import smooth_field
 
 import cfcore
 from cfcore import C_KMS, FlowField, quantity_tables, results
-from cfcore.column_names import NOT_OBSERVED, PAIRS, VELOCITIES, find_position, find_velocity, plain
+from cfcore.column_names import ERROR_FORMS, NOT_OBSERVED, PAIRS, VELOCITIES, find_position, find_velocity, plain
+from cfcore.columns import Asked, Column, choose
 from cfcore.distances import VALUES
 from cfcore.errors import Ambiguous, BadParameter, UnknownName
 from cfcore.frames import SKY_FRAMES, VELOCITY_FRAMES
@@ -41,8 +45,8 @@ def test_every_row_gets_what_the_arrays_give(flow: FlowField) -> None:
             assert out[name].info.description
     assert out["status"].tolist() == ["ok"] * 3 and out["n_roots"].tolist() == d.n_roots.tolist()
     assert out["flags"].tolist() == [",".join(d.flags(i)) for i in range(3)]
-    assert out.meta["cosmicflows"]["columns"] == {"velocity": "cz_hel", "position": "RA, DEC"}
-    assert out.meta["cosmicflows"]["cosmology"]["H0"] == 70 and out.meta["cosmicflows"]["prior"] == "density"
+    assert out.meta["CF_COLS"] == "velocity: cz_hel; position: RA, DEC; sigma: sigma"
+    assert out.meta["CF_H0"] == 70 and out.meta["CF_PRIOR"] == "density"
 
 
 def test_the_table_given_is_left_as_it_was(flow: FlowField) -> None:
@@ -73,7 +77,7 @@ def test_a_velocity_in_another_frame_is_converted_from_it(flow: FlowField) -> No
         t.rename_column(f"v_{frame}", "v")
         same = cfcore.add_distances(t, cz="v", z_frame=frame, field=flow)
         np.testing.assert_allclose(same["d_c"].value, d.column("distance.mean"), rtol=1e-9)
-        assert same.meta["cosmicflows"]["frames"]["cz"] == frame
+        assert same.meta["CF_CZFRM"] == frame
 
 
 @pytest.mark.parametrize("missing", ["masked column", "masked quantity", "nan", "masked position"])
@@ -103,7 +107,7 @@ def test_a_table_of_tables_survives_a_file(flow: FlowField, tmp_path: object) ->
     out.write(path)
     back = QTable.read(path)
     np.testing.assert_allclose(back["cf_v_pec"].to_value(KM_S), out["cf_v_pec"].value)
-    assert back.meta["cosmicflows"]["columns"]["method"] == "posterior" and back["cf_z_hd"].info.description
+    assert back.meta["CF_METH"] == "posterior" and back["cf_z_hd"].info.description
 
 
 def test_several_velocity_columns_are_listed_with_the_frame_each_implies(flow: FlowField) -> None:
@@ -113,8 +117,8 @@ def test_several_velocity_columns_are_listed_with_the_frame_each_implies(flow: F
     for words in ("cz_hel (cz, hel)", "zCMB (z, cmb)", "v_lg (cz, lg)", "z (z, frame not said)", "z= or cz="):
         assert words in caught.value.message
     assert caught.value.extra["candidates"] == {"cz_hel": "hel", "zCMB": "cmb", "v_lg": "lg", "z": ""}
-    assert cfcore.add_distances(t, z_frame="lg", field=flow).meta["cosmicflows"]["columns"]["velocity"] == "v_lg"
-    assert cfcore.add_distances(t, cz="cz_hel", field=flow).meta["cosmicflows"]["columns"]["velocity"] == "cz_hel"
+    assert "velocity: v_lg;" in cfcore.add_distances(t, z_frame="lg", field=flow).meta["CF_COLS"]
+    assert "velocity: cz_hel;" in cfcore.add_distances(t, cz="cz_hel", field=flow).meta["CF_COLS"]
 
 
 @pytest.mark.parametrize(("columns", "named", "error", "words"), [
@@ -139,6 +143,13 @@ def test_several_velocity_columns_are_listed_with_the_frame_each_implies(flow: F
     ({"a": SkyCoord(RA, DEC, unit="deg"), "b": SkyCoord(RA, DEC, unit="deg")}, {}, Ambiguous, "a, b; name one with coord="),
     ({"status": [1, 2, 3]}, {}, BadParameter, 'already has status; give prefix='),
     ({}, {"sigma_z": "e", "sigma_cz": "e"}, Ambiguous, "both given"),
+    ({"e_cz_hel": CZ * KM_S, "cz_hel_err": CZ * KM_S}, {}, Ambiguous, "e_cz_hel, cz_hel_err; name one .* sigma_z=0 for none"),
+    ({"e_cz_hel": CZ}, {}, BadParameter, "e_cz_hel is the error of cz_hel .* sigma_cz=0 for none"),
+    ({}, {"sigma_z": 1e-4}, BadParameter, "sigma_z = 0.0001 is not a column"),
+    ({"zHD": CZ / C_KMS}, {"z": "zHD", "z_frame": "cmb"}, BadParameter, "corrected for peculiar velocity"),
+    ({"zHD": CZ / C_KMS}, {"z": "zHD", "z_frame": "hel"}, BadParameter, "corrected for peculiar velocity"),
+    ({"zHD": CZ / C_KMS}, {"z": "zHD"}, BadParameter, "corrected for peculiar velocity"),
+    ({"zq": CZ}, {"z": "zq", "z_frame": "hel"}, BadParameter, "zq = 2500 is no redshift; if they are velocities"),
     ({}, {"cz_frame": "hel"}, BadParameter, "option 'cz_frame' is not known")])
 @pytest.mark.parametrize("ask", [cfcore.add_distances, cfcore.correct])
 def test_no_column_unit_or_frame_is_guessed(columns: dict, named: dict, error: type[Exception], words: str, ask: object,
@@ -171,6 +182,74 @@ def test_a_known_distance_places_the_supernova(flow: FlowField) -> None:
                          ({"distance": "D", "method": "distance", "distance_kind": "angular"}, "comoving, luminosity")):
         with pytest.raises(BadParameter, match=words):
             cfcore.correct(t, field=flow, **named)
+
+
+def test_a_distance_modulus_is_one_only_when_it_is_said_to_be(flow: FlowField) -> None:
+    z_hel, d_c = CZ / C_KMS, np.array([35.0, 65.0, 42.0])
+    d_l = (1 + z_hel) * d_c
+    mu = 5 * np.log10(d_l) + 25
+    t = galaxies(D=d_c * u.Mpc, e_D=0.1 * d_c * u.Mpc, mu=mu * u.mag, e_mu=np.full(3, 0.5 / np.log(10)) * u.mag, bare=mu,
+                 magnitude=u.Magnitude(mu))
+    known = {"method": "distance", "field": flow, "H0": 70}
+    for column in ("mu", "bare", "magnitude"):
+        for table in (t, Table(t)):
+            out = cfcore.correct(table, distance=column, distance_kind="modulus", sigma_distance="e_mu", **known)
+            expected = cfcore.correct(t, distance="D", sigma_distance="e_D", **known)
+            np.testing.assert_allclose(out["z_hd"], expected["z_hd"], rtol=1e-9)
+    assert out.meta["CF_COLS"].endswith("distance: magnitude; sigma_distance: e_mu")
+    _, errors = quantity_tables._distance(t, "mu", "e_mu", "modulus", RA, DEC, z_hel, cfcore.FlowOptions(H0=70))
+    np.testing.assert_allclose(errors, 0.1 * d_c, rtol=1e-9)
+    for named, words in (({"distance": "mu"}, 'mu is in mag.*distance_kind="modulus"'),
+                         ({"distance": "magnitude", "distance_kind": "luminosity"}, 'distance_kind="modulus"'),
+                         ({"distance": "D", "distance_kind": "modulus"}, "D is in Mpc.*comoving"),
+                         ({"distance": "D", "sigma_distance": "e_mu"}, "e_mu is in mag"),
+                         ({"distance": "bare"}, r"its unit \(Mpc, kpc; a distance modulus is mag\)")):
+        with pytest.raises(BadParameter, match=words):
+            cfcore.correct(t, **named, **known)
+    with pytest.raises(BadParameter, match="the error of no distance"):
+        cfcore.correct(t, sigma_distance="e_D", field=flow)
+
+
+def test_a_distance_that_contradicts_the_redshift_gets_a_status_and_no_number(flow: FlowField) -> None:
+    z = np.array([0.025, 0.025, 0.012])
+    t = QTable({"ra": RA, "dec": DEC, "zhel": z, "D": [35.0, 100.0, 50.0] * u.Mpc, "e_D": [2.0, 5.0, 2.0] * u.Mpc})
+    out = cfcore.correct(t, method="distance", distance="D", sigma_distance="e_D", field=flow)
+    assert out["status"].tolist() == ["distance_contradicts_z", "ok", "ok"] and out["flags"][0] == ""
+    assert all(np.isnan(out[name][0]) for name in ("v_pec", "sigma_v_pec", "z_hd", "sigma_z_hd"))
+    assert np.isfinite(out["z_cmb"]).all() and np.isfinite(out["z_hd"][1:]).all()
+
+
+def test_the_error_of_the_velocity_is_found_by_the_rule_of_the_command_line(flow: FlowField) -> None:
+    error = np.array([1e-4, 2e-4, 3e-4])
+    bare = Table({"ra": RA, "dec": DEC, "zHEL": CZ / C_KMS})
+    for form in ERROR_FORMS:
+        t = bare.copy()
+        t[form.format("zHEL")] = error
+        out = cfcore.correct(t, field=flow)
+        assert out.meta["CF_COLS"] == f"velocity: zHEL; position: ra, dec; sigma: {form.format('zHEL')}"
+        assert (out["sigma_z_hd"] > cfcore.correct(t, sigma_z=0, field=flow)["sigma_z_hd"]).all()
+        chosen = choose([Column(n) for n in t.colnames], Asked(), "distance").sigma
+        assert chosen is not None and chosen.name == form.format("zHEL")
+    assert "sigma" not in cfcore.correct(t, sigma_cz=0, field=flow).meta["CF_COLS"]
+    t = galaxies(e_cz_hel=[30.0, 60.0, 90.0] * KM_S)
+    np.testing.assert_array_equal(cfcore.add_distances(t, field=flow)["d_c_std"],
+                                  cfcore.add_distances(t, sigma_cz="e_cz_hel", field=flow)["d_c_std"])
+    with pytest.raises(BadParameter, match="has no column 'nothing'"):
+        cfcore.correct(bare, sigma_z="nothing", field=flow)
+
+
+def test_the_source_of_a_table_goes_into_fits_and_ecsv(flow: FlowField, tmp_path: Path) -> None:
+    out = cfcore.correct(galaxies(), field=flow, H0=70)
+    out.write(tmp_path / "t.fits")
+    header = fits.getheader(tmp_path / "t.fits", 1)
+    told = {"CF_FIELD": "custom", "CF_H0": 70.0, "CF_OM": 0.3, "CF_SIGV": 200.0, "CF_PRIOR": "volume", "CF_CZFRM": "hel",
+            "CF_FRAME": "icrs", "CF_CITE": "given by the caller", "CF_CODE": cfcore.__version__, "CF_METH": "posterior",
+            "CF_COLS": "velocity: cz_hel; position: RA, DEC"}
+    assert {k: header[k] for k in told} == told and {"CF_VERS", "CF_SHA", "CF_USIG"} <= set(header)
+    out.write(tmp_path / "t.ecsv")
+    assert {k: QTable.read(tmp_path / "t.ecsv").meta[k] for k in told} == told
+    out.write(tmp_path / "t.xml", format="votable")
+    assert QTable.read(tmp_path / "t.xml", format="votable")["v_pec"].unit == KM_S
 
 
 def test_long_tables_are_solved_in_blocks_that_leave_no_trace(flow: FlowField, monkeypatch: pytest.MonkeyPatch) -> None:
