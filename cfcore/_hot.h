@@ -47,7 +47,7 @@ typedef struct {
     ptrdiff_t lo, hi;             /* samples looked at */
     ptrdiff_t in_lo, in_hi;       /* those of them inside the lattice */
     double *x;                    /* (m) c (z_obs - z_pred) of the mean field, km/s */
-    double *d2;                   /* (m) squared deviation in sigmas, mean field (one realisation only) */
+    double *d2;                   /* (m) squared deviation in sigmas, the least of the realisations */
     double *p;                    /* (m) posterior in r, not normalised */
     double *sig;                  /* (m) field error, km/s; filled by the caller */
     float *values;                /* (m, 4) values of the samples; of an ensemble (m, pad) radial velocities */
