@@ -14,7 +14,7 @@ debug)
     ;;
 sanitize)
     switch=CF_SANITIZE=1
-    tests="tests/core/test_kernels.py tests/core/test_posterior.py tests/core/test_known_answers.py tests/core/test_frames.py"
+    tests="tests/core/test_kernels.py tests/core/test_kernel_fuzz.py tests/core/test_posterior.py tests/core/test_known_answers.py tests/core/test_frames.py"
     ;;
 *)
     echo "checked: debug or sanitize, not $kind" >&2
