@@ -60,13 +60,15 @@ def plot_posteriors(posteriors: Posteriors, ax: Any = None, kind: str = "distanc
             ax.plot(at, np.zeros(len(at)), "|", color=line.get_color(), markersize=12,
                     label="_" if rooted or not len(at) else _ROOTS)
             rooted |= len(at) > 0
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.08), ncols=3)
     unit = VARIABLES[kind].replace("h^-1", "$h^{-1}$")
     ax.set_xlabel(f"{_WORDS[kind]} [{unit}]"
-                  + (f", H0 = {posteriors.options.H0:g}" if kind in ("distance", "luminosity") else ""))
+                  + (f", H0 = {posteriors.options.H0:g} km/s/Mpc" if kind in ("distance", "luminosity") else ""))
     if not ax.get_title():
         m = posteriors.field.manifest
-        ax.set_title(f"field {m.id} {m.version}, prior {posteriors.options.prior}")
-    ax.set_ylabel(f"probability density [1/({unit})]")
+        opt = posteriors.options
+        sigma_v = m.sigma_v if opt.sigma_v is None else opt.sigma_v
+        ax.set_title(f"field {m.id} {m.version}, prior {opt.prior}, $\\sigma_v$ = {sigma_v:g} km/s", fontsize="medium")
+    ax.set_ylabel(f"probability density [per {unit}]")
     ax.set_ylim(bottom=0.0)
     return ax
