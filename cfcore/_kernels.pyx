@@ -4,7 +4,8 @@ Memory order: a node holds its values together, ``[vx, vy, vz, 1+delta]`` and, i
 the realisation k innermost and padded to a multiple of 16. So the eight corners of a cell are eight short runs, one
 cache line or two each. The loops come in copies, one per instruction set (`_hot.c`), and once more in plain Cython
 (`_pure.pxi`); `LEVELS` names those this machine can run and `use` chooses. All give the same answers; those from
-`_hot.c` to the last bit. What is done once per object stands in `_rows.pxi`.
+`_hot.c` to the last bit. What is done once per object stands in
+`_rows.pxi` and `_roots.pxi`.
 """
 
 from libc.math cimport NAN, fabs, sqrt
@@ -93,6 +94,7 @@ cdef extern from "_hot.h" nogil:
     void cf_sincos_deg(double degrees, double* sine, double* cosine)
 
 include "_pure.pxi"
+include "_roots.pxi"
 include "_rows.pxi"
 
 cdef cf_level pure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from . import frames, tablerun, tables
+from . import frames, galaxy_text, tablerun, tables
 from .asking import Asker, Facts, Local, reason
 from .columns import CZ_UNITS, LOOKS_LIKE_CZ, LOOKS_LIKE_Z, Asked, Choice, choose
 from .cosmology import C_KMS
@@ -26,8 +25,6 @@ Find = Callable[[Path | None, str], Facts]
 """From the data directory and a name to the catalogue's record; raises UnknownName with suggestions."""
 
 ANSWERED, NO_ANSWER = 0, 1
-NO_FLOW = 0.01
-"""Share of a posterior inside the field below which the field says nothing about the galaxy."""
 _SINGLE = ("lon", "lat", "cz", "z", "distance", "json")
 _TABLE = ("output", "input_format", "output_format", "lon_column", "lat_column", "cz_column", "z_column", "sigma_cz_column",
           "distance_column", "columns", "flow", "force", "comments", "delimiter", "extension", "progress", "jobs")
@@ -214,21 +211,21 @@ def _answer_one(args: argparse.Namespace, question: str, server: Server | None, 
     asker = _asker(args, question, server, options)
     key = "cz" if question == "distance" else "distance"
     said = {"lon": lon, "lat": lat, key: value, **({"sigma_cz": sigma} if key == "cz" else {})}
-    answer = _plain(asker.single(lon, lat, value, sigma))
+    answer = galaxy_text.plain(asker.single(lon, lat, value, sigma))
     facts = asker.facts()
     status, about = str(answer["status"]), facts["field"]
     called = {"lon": "--ra", "lat": "--dec", "cz": "--cz", "distance": "--distance", "sigma_cz": "--sigma-cz"}
-    detail = _said(answer) if status == "ok" else reason(status, called, said, str(about["id"]),
+    detail = galaxy_text.said(answer) if status == "ok" else reason(status, called, said, str(about["id"]),
                                                          asker.sight() if status == "outside_field" else None)
     if status not in ("ok", "outside_field"):
         raise BadParameter(detail, code=status, where=status.partition("_")[0])
     if args.json:
-        lines = [json.dumps(_plain({"name": found.get("name"), "asked": {**said, f"{key}_source": source}, **answer,
+        lines = [json.dumps(galaxy_text.plain({"name": found.get("name"), "asked": {**said, f"{key}_source": source}, **answer,
                                     "detail": detail, **facts}), indent=2, ensure_ascii=False)]
     else:
-        lines = [_head(found, options, said, key, source, facts), f"  {detail}"]
+        lines = [galaxy_text.head(found, options, said, key, source, facts), f"  {detail}"]
         if status == "ok":
-            lines += _distance_lines(answer) if key == "cz" else _velocity_lines(answer)
+            lines += galaxy_text.distance_lines(answer) if key == "cz" else galaxy_text.velocity_lines(answer)
         lines.append(f"  cite       {about['citation']}")
     with tables.output("-", force=False):
         print("\n".join(lines), flush=True)
@@ -262,70 +259,6 @@ def _observed(args: argparse.Namespace) -> float | None:
                            f"--z {args.cz:g}, as a velocity of {args.cz:g} km/s it is --cz {args.cz:g} --cz-unit km/s",
                            code="cz_looks_like_z", where="cz")
     return float(args.cz * CZ_UNITS[args.cz_unit or "km/s"])
-
-
-def _said(answer: Facts) -> str:
-    if "roots" not in answer:
-        return "answered: the flow at this place"
-    if answer["inside_fraction"] < NO_FLOW:
-        return "answered beyond the field: no flow is known there, the distance is Hubble's"
-    n = len(answer["roots"])
-    if n == 0:
-        return "answered, though the mean field predicts this velocity at no distance"
-    return "answered: one distance predicts this velocity" if n == 1 else \
-        f"answered: {n} distances predict this velocity, see the roots"
-
-
-def _head(found: Facts, options: FlowOptions, said: dict[str, float], key: str, source: str, facts: Facts) -> str:
-    about, cosmology = facts["field"], facts["cosmology"]
-    name = f"{found['name']}: " if found else ""
-    catalog = found.get("catalog") or {}
-    # OpenNGC (pyongc 1.2.2): the release stands in the field's citation
-    origin = f", from the catalogue {str(catalog.get('name', '')).partition(' (')[0]}".rstrip()
-    what = f"cz = {said['cz']:g} km/s ({options.cz_frame}{origin if source == 'catalogue' else ''})" \
-        if key == "cz" else f"comoving distance = {said['distance']:g} Mpc"
-    how = f", sigma_v = {facts['sigma_v']:g} km/s, prior {facts['prior']}" if key == "cz" else ""
-    return (f"{name}{what}, {said['lon']:g} {said['lat']:g} deg ({options.frame}), field {about['id']} "
-            f"{about['version']}, H0 = {cosmology['H0']:g}, Om = {cosmology['Om']:g}{how}")
-
-
-def _distance_lines(a: Facts) -> Iterator[str]:
-    for flow, unit in FLOW_TYPES.items():
-        s: dict[str, float] = a[flow]
-        yield _line(flow, s, unit) + (", comoving" if flow == "distance" else "")
-    yield _line("modulus", a["modulus"], "mag")
-    if a["v_rad"] is not None:
-        spread = "" if a["v_rad_std"] is None else f" +- {a['v_rad_std']:.1f}"
-        yield (f"  v_rad      {a['v_rad']:10.1f}{spread} km/s (CMB frame; of the field over the posterior, positive = "
-               "receding)")
-    for root in a["roots"]:
-        flow_there = "" if root["v_rad"] is None else f"   v_rad {root['v_rad']:.0f} km/s"
-        yield f"  root       {root['d_mpc']:10.2f} Mpc   weight {root['weight']:.3f}{flow_there}"
-    if a["flags"]:
-        yield f"  flags      {', '.join(a['flags'])}"
-
-
-def _line(name: str, s: dict[str, float], unit: str) -> str:
-    return (f"  {name:<10} {s['mean']:10.2f} +- {s['std']:.2f} {unit}   median {s['median']:.2f} "
-            f"[{s['p16']:.2f}, {s['p84']:.2f}] 68 %")
-
-
-def _velocity_lines(a: Facts) -> Iterator[str]:
-    v: dict[str, float] = a["v_pec"]
-    cz: dict[str, float] = a["cz"]
-    error = "" if a["sigma"] is None else f" +- {a['sigma']:.1f}"
-    yield (f"  v_rad {a['v_rad']:.1f}{error} km/s (CMB frame{', error of the field' if error else ''})   "
-           f"v_pec (SG) {v['sgx']:.0f} {v['sgy']:.0f} {v['sgz']:.0f} km/s   c z (CMB) "
-           f"{cz['cmb']:.0f} km/s   c z (hel) {cz['hel']:.0f} km/s")
-
-
-def _plain(value: object) -> object:
-    """Return plain data without NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ---- a table -----------------------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from .covariance import velocity_covariance as _covariance
 from .errors import Ambiguous, BadParameter
 from .field import FlowField
 from .options import OPTION_NAMES, FlowOptions
-from .quantity_results import DistanceResult, Variable, VelocityResult
+from .quantity_results import DistanceResult, Variable
+from .quantity_velocity import VelocityResult
 from .results import Posteriors
 
 F64 = NDArray[np.float64]

@@ -53,8 +53,13 @@ def number(x: float, form: str = ".0f") -> str:
     return text.lstrip("+-") if text.strip("+-0.") == "" else text
 
 
+def objects(count: int) -> str:
+    """Return a number of objects as text."""
+    return f"{count} object{'s' if count != 1 else ''}"
+
+
 def with_error(v_rad: float, sigma: float) -> str:
-    """Return a radial velocity and the field's error, where it states one, as text; km/s."""
+    """Return a radial velocity and its error, where one is known, as text; km/s."""
     return number(v_rad, "+.0f") + ("" if np.isnan(sigma) else f" ± {number(sigma)}")
 
 

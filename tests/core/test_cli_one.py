@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import cfcore
-from cfcore import distance_cli
+from cfcore import galaxy_text
 
 Run = Callable[..., tuple[int, str, str]]
 HERE = ("--ra", "197.4488", "--dec", "-23.3839")
@@ -59,11 +59,11 @@ def test_what_a_person_reads_names_field_unit_and_source(command: Run) -> None:
 
 def test_beyond_the_field_no_flow_is_told() -> None:
     s = dict.fromkeys(("mean", "std", "median", "p16", "p84"), 1.0)
-    a = {**dict.fromkeys(("distance", "hubble", "luminosity", "comoving", "modulus"), s), "v_rad": None, "v_rad_std": None,
+    a = {**dict.fromkeys(("distance", "hubble", "luminosity", "comoving", "modulus"), s), "v_rad": 0.0, "v_rad_std": 0.0,
          "roots": [{"d_mpc": 1.0, "weight": 1.0, "v_rad": None}], "flags": ["outside"], "inside_fraction": 0.001}
-    text = "\n".join(distance_cli._distance_lines(a))
+    text = "\n".join(galaxy_text.distance_lines(a))
     assert "v_rad" not in text and "nan" not in text and "root " in text
-    assert distance_cli._said(a) == "answered beyond the field: no flow is known there, the distance is Hubble's"
+    assert galaxy_text.said(a) == "answered beyond the field: no flow is known there, the distance is Hubble's"
 
 
 def test_the_error_of_the_field_stands_beside_the_velocity(command: Run, shared_data: Path) -> None:

@@ -18,8 +18,8 @@ ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
 EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
-         **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "sources",
-                                                   "astrotable")}}
+         **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "quantity_velocity",
+                                                   "sources", "astrotable")}}
 SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},
            "flow_worker": {"zmq", "msgpack"}}
 

@@ -70,7 +70,8 @@ def test_the_sdist_holds_what_was_written_by_hand_and_nothing_made(release: Rele
                  for m in archive if m.isfile()}
     made = {"PKG-INFO", "setup.cfg"}
     assert {n for n in names if not n.startswith("cosmicflows.egg-info/")} == release.source | ROOT_FILES | made
-    core = {f"cfcore/_{name}" for name in ("kernels.pyx", "kernels.pyi", "pure.pxi", "rows.pxi", "hot.c", "hot.h", "hot_loops.h")}
+    core = {f"cfcore/_{name}" for name in ("kernels.pyx", "kernels.pyi", "pure.pxi", "roots.pxi", "rows.pxi", "hot.c", "hot.h",
+                                         "hot_ensemble.h", "hot_loops.h")}
     assert core | {"cfcore/py.typed", "catalog_svc/aliases.csv"} <= names
 
 
