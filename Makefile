@@ -19,6 +19,7 @@ serve: setup
 	exec $(BIN)/cosmicflows serve --port $(PORT) --data "$(DATA)" $(if $(WORKERS),--workers $(WORKERS)) $(if $(FIELD),--field $(FIELD))
 
 test: setup
+	sh deploy/test_tools.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 # the peers are for measuring only: neither serving nor testing waits for them

@@ -14,16 +14,19 @@ import socket
 import stat
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from aiohttp import web
 
 from cfcore.errors import BadParameter, CosmicFlowsError
-from cfcore.settings import LOG_FORMAT
+from cfcore.settings import LOG_FORMAT, load
 
+from . import uploads
 from .app import LOG, build_app, build_runner
 from .build import ensure
-from .store import Store
+from .desk import Desk
+from .library import open_library
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,29 +42,31 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     started = time.monotonic()
     try:
-        store = Store(ensure(options.data))
-        try:
-            asyncio.run(_serve(store, options.listen, options.parent_fd, started))
-        finally:
-            store.close()
+        # the address of a database holds its password, so it comes by the environment and not by the command line
+        dsn = load({"data": options.data}).catalog_dsn
+        with closing(open_library(options.data, dsn)) as library:
+            ensure(library)
+        uploads.sweep()
+        with closing(Desk(options.data, dsn)) as desk:
+            asyncio.run(_serve(desk, options.listen, options.parent_fd, started))
     except CosmicFlowsError as error:
         print(f"cosmicflows catalog: {error.message}", file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(store: Store, listen: str, parent_fd: int | None, started: float) -> None:
+async def _serve(desk: Desk, listen: str, parent_fd: int | None, started: float) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     if parent_fd is not None:
         _watch_parent(loop, parent_fd, ended)
-    runner = build_runner(build_app(store))
+    runner = build_runner(build_app(desk))
     await runner.setup()
     path = _socket_path(listen)
     try:
         shown = await (_listen_unix(runner, path) if path else _listen_tcp(runner, listen))
-        LOG.info("ready on %s: %s galaxies of %s, %.2f s", shown, store.meta["galaxies"], store.catalog["name"],
+        LOG.info("ready on %s: %s galaxies of %s, %.2f s", shown, desk.store.galaxies, desk.store.known_as,
                  time.monotonic() - started)
         try:
             await ended.wait()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cfcore.errors import BadParameter
 
-from .families import BY_KEY, WORDS, Designation, Family
+from .families import BY_CODE, BY_KEY, WORDS, Designation, Family
 
 MAX_NAME = 128
 """Longest accepted name, characters."""
@@ -26,6 +26,8 @@ _UNIFY: dict[int, str | None] = {
     **{ord(c): "-" for c in _DASHES}, **{ord(c): "'" for c in _QUOTES}, **{ord(c): '"' for c in _DOUBLE_QUOTES},
     **{ord(c): None for c in _INVISIBLE}, ord("\t"): " "}
 _BLANKS = re.compile(r" {2,}")
+# Databases write blanks as underscores: NGC_4993, ESO_311-_G_012. One that stands free is a sign like any other.
+_UNDERSCORES = re.compile(r"(?<=[0-9A-Za-z)\]-])_++(?=[0-9A-Za-z (\[+-]|\Z)")
 # What people leave out or put in at will; any other sign (%, *, quotes) stays and simply matches nothing.
 _FOLD_DROP = re.compile(r"[ '.,-]++")
 
@@ -38,22 +40,40 @@ def clean(name: str) -> str:
     BadParameter
         Code ``bad_name``: the name is empty, longer than 128 characters or holds a control character.
     """
-    if len(name) > MAX_NAME:
-        raise bad_name(name, f"has {len(name)} characters; the limit is {MAX_NAME}")
-    text = name.strip(" \t\r\n").translate(_UNIFY)  # before NFKC, which would take an acute accent apart
-    if not (text.isascii() and text.isprintable()):  # nearly every name skips the slow walk
-        text = _unified(name, unicodedata.normalize("NFKC", text).translate(_UNIFY))
-    text = _BLANKS.sub(" ", text).strip(" ")
+    # Nearly every name is printable ASCII and skips the slow walk.
+    if (name.isascii() and name.isprintable() and len(name) <= MAX_NAME and "  " not in name
+            and "_" not in name and "`" not in name):
+        text = name.strip(" ")
+    else:
+        text = _clean(name)
     if not text:
         raise bad_name(name, "is empty; send a name such as NGC 4993, M 31 or Sombrero")
+    return text
+
+
+def _clean(name: str) -> str:
+    if len(name) > MAX_NAME:
+        raise bad_name(name, f"has {len(name)} characters; the limit is {MAX_NAME}")
+    text = name.strip(" \t\r\n")
+    if not (text.isascii() and text.isprintable()):
+        text = text.translate(_UNIFY)  # before NFKC, which would take an acute accent apart
+        text = _unified(name, unicodedata.normalize("NFKC", text).translate(_UNIFY))
+    text = text.replace("`", "'")
+    if "_" in text:
+        text = _UNDERSCORES.sub(" ", text)
+    if "  " in text:
+        text = _BLANKS.sub(" ", text)
     if len(text) > MAX_NAME:
         raise bad_name(name, f"has {len(text)} characters once written out; the limit is {MAX_NAME}")
-    return text
+    return text.strip(" ")
 
 
 def _unified(name: str, text: str) -> str:
     out: list[str] = []
     for char in text:
+        if " " <= char <= "~":
+            out.append(char)
+            continue
         category = unicodedata.category(char)
         if category in ("Cc", "Cs"):
             raise bad_name(name, f"holds the control character U+{ord(char):04X}; send printable text")
@@ -83,35 +103,59 @@ class Fold(NamedTuple):
 
 
 def fold(text: str) -> Fold:
-    """Reduce a common name to lower-case letters and digits, without article, accents, apostrophes and "galaxy"."""
+    """Reduce a common name to lower-case letters and digits, without article, accents, apostrophes and "galaxy".
+
+    ``Virgo Cluster of Galaxies``, ``Virgo galaxy cluster`` and ``cluster Virgo`` are all ``virgocluster``.
+    """
     plain = text.casefold()
     if not plain.isascii():
         plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
-    if plain.startswith("the "):
-        plain = plain[4:]
+    plain = plain.removeprefix("the ")
+    if plain.startswith("cluster "):
+        plain = plain[8:] + " cluster"
     full = _FOLD_DROP.sub("", plain)
+    if full.endswith(_CLUSTERS):
+        full = full.replace("clusterofgalaxies", "cluster").replace("galaxycluster", "cluster")
     for suffix in ("galaxies", "galaxy"):
         if full.endswith(suffix) and len(full) > len(suffix):
             return Fold(full[:-len(suffix)], full)
     return Fold(full, full)
 
 
+_CLUSTERS = ("clusterofgalaxies", "galaxycluster")
+
+
 def plain_key(text: str) -> str | None:
     """Return the key of an identifier of no known family (``Mel 022`` -> ``MEL22``), or None without a digit."""
     compact = text.upper().replace(" ", "")
-    return _LEADING_ZEROS.sub("", compact) if any(c.isdigit() for c in compact) else None
+    return _LEADING_ZEROS.sub("", compact) if _NUMBERED.search(compact) else None
+
+
+def plain_beginning(text: str) -> str:
+    """Return what the key of an identifier of no known family begins with when its text begins so."""
+    return _LEADING_ZEROS.sub("", text.upper().replace(" ", ""))
 
 
 _LEADING_ZEROS = re.compile(r"(?<![0-9.])0++(?=[0-9])")
-_WORD = re.compile(r"(2MASX|2MASS|SDSS|IRAS|ESO[ -]?LV|[A-Z]++)(.*+)")
+_NUMBERED = re.compile(r"[0-9]++")
+_BY_WORD: dict[str, tuple[str, Family]] = {word: (style, family) for word, style, family in WORDS}
+# Nine names in ten are a word and one number; this table and pattern read them at once.
+_PLAIN: dict[str, tuple[str, str]] = {
+    word: (family.key, style) for word, style, family in WORDS if len(family.limits) == 1}
+_WORD_NUMBER = re.compile(r"([A-Z]++)[ -]?+([0-9]++)")
+# Words that people glue to the letter of the coordinates (2MASXJ...) or take apart (ESO LV, Abell S), longest first.
+_GLUED = sorted((word for word, _, family in WORDS if "".join(family.letters)), key=len, reverse=True)
+_WORD = re.compile(rf"({'|'.join(_GLUED)}|ESO[ -]?LV|(?:ABELL|ACO|A) S(?=[ -]?[0-9])|[0-9]?+[A-Z]++)(.*+)")
 _TAIL = re.compile(r"([A-Z]{0,2}?)((?:(?:NED|NOTES)[0-9]{1,3}+)*+)")
 _SINGLE = re.compile(r"[ -]*+([0-9]++)(.*+)")
+_DECIMAL = re.compile(r"[ -]*+([0-9]++)(?:\.([0-9])(?![0-9]))?+(.*+)")
 _ESO = re.compile(r"[ -]*+([0-9]++)(?:[ -]++(?:[A-Z*?]{1,2}+[ -]*+)?+|(?:IG|SC|PN|EN|G)[ -]*+)([0-9]++)(.*+)")
 _ESO_LV = re.compile(r"[ -]*+(?:([0-9]++)[ -]++([0-9]++)|([0-9]{3})([0-9]{4}))()")
+_CGCG = re.compile(r"[ -]*+([0-9]++)(?:\.|[ -]++)([0-9]++)(.*+)")
 _MCG = re.compile(r" ?+([+-]?+)[ ]?+([0-9]++)[ -]++([0-9]++)[ -]++([0-9]++)(.*+)")
-_COORDINATES = re.compile(r"[ -]?+([A-Z]?+) ?+([0-9]{5,10}+(?:\.[0-9]{1,3}+)?+) ?+([+-]?+) ?+"
-                          r"([0-9]{4,7}+(?:\.[0-9]{1,3}+)?+)([A-Z]?+)")
-_LETTERS = {"2MASX": ("J",), "2MASS": ("J",), "SDSS": ("J",), "IRAS": ("", "F", "Z")}
+_COORDINATES = re.compile(r"[ -]?+([A-Z]?+) ?+([0-9]{4,10}+)(\.[0-9]{1,3}+)?+ ?+([+-]?+) ?+"
+                          r"([0-9]{2,7}+)(\.[0-9]{1,3}+)?+(.*+)")
+_NUMBERS = {"ESO": _ESO, "ESO-LV": _ESO_LV, "CGCG": _CGCG, "3C": _DECIMAL}
 
 
 def read(text: str) -> Designation | None:
@@ -127,23 +171,33 @@ def read(text: str) -> Designation | None:
     Designation or None
         None when the text is no designation at all; numbers may lie outside the catalogue (`Designation.fault`).
     """
-    match = _WORD.fullmatch(text.upper())
+    text = text.upper()
+    match = _WORD_NUMBER.fullmatch(text)
+    if match is not None:
+        word, number = match.groups()
+        plain = _PLAIN.get(word)
+        if plain is not None:
+            return Designation(plain[0], (int(number),), "", plain[1])
+    match = _WORD.fullmatch(text)
     if match is None:
         return None
-    word = match[1] if not match[1].startswith("ESO") else match[1].replace(" ", "-")
+    word, rest = match.groups()
     found = _BY_WORD.get(word)
     if found is None:
         return None
     style, family = found
     if not family.limits:
-        return _read_coordinates(family, match[2])
+        return _read_coordinates(family, style, rest)
     if family.sign:
-        return _read_mcg(match[2])
-    pattern = {"ESO": _ESO, "ESO-LV": _ESO_LV}.get(family.key, _SINGLE)
-    parts = pattern.fullmatch(match[2])
+        return _read_mcg(rest)
+    parts = _NUMBERS.get(family.key, _SINGLE).fullmatch(rest)
     if parts is None:
         return None
-    *digits, rest = [p for p in parts.groups() if p is not None]
+    if family.decimal:
+        whole, tenth, rest = parts.groups(default="0")
+        digits = [whole, tenth]
+    else:
+        *digits, rest = [p for p in parts.groups() if p is not None]
     tail = _tail(rest)
     return None if tail is None else Designation(family.key, tuple(map(int, digits)), tail, style)
 
@@ -158,14 +212,23 @@ def _read_mcg(rest: str) -> Designation | None:
     return Designation(family, (int(parts[2]), int(parts[3]), int(parts[4])), tail, "MCG")
 
 
-def _read_coordinates(family: Family, rest: str) -> Designation | None:
+def _read_coordinates(family: Family, style: str, rest: str) -> Designation | None:
     parts = _COORDINATES.fullmatch(rest)
     if parts is None:
         return None
-    letter = parts[1] or family.letter
-    if letter not in _LETTERS[family.key] or int(parts[2][:2]) >= 24 or int(parts[4][:2]) > 90:
+    letter, ra, ra_tenths, sign, dec, dec_tenths, suffix = parts.groups(default="")
+    (ra_least, ra_most), (dec_least, dec_most) = family.digits
+    tail = _tail(suffix) if suffix else ""
+    if tail is None or not (ra_least <= len(ra) <= ra_most and dec_least <= len(dec) <= dec_most):
         return None
-    return Designation(family.key, (), f"{letter}{parts[2]}{parts[3] or '+'}{parts[4]}{parts[5]}", family.key)
+    letter = letter or family.letters[0]
+    if letter not in family.letters or int(ra[:2]) >= 24 or int(dec[:2]) > 90:
+        return None
+    if family.key == "6dF":  # written with and without the decimal point of the seconds
+        ra_tenths = ra_tenths[1:]
+        if len(ra + ra_tenths) > 7:
+            return None
+    return Designation(family.key, (), f"{letter}{ra}{ra_tenths}{sign or '+'}{dec}{dec_tenths}{tail}", style)
 
 
 def _tail(rest: str) -> str | None:
@@ -174,11 +237,23 @@ def _tail(rest: str) -> str | None:
     match = _TAIL.fullmatch(rest.replace(" ", "").lstrip("-"))
     if match is None:
         return None
-    return match[1] + _NUMBERED.sub(lambda m: f"{int(m[0]):02d}", match[2])
+    return match[1] + _NUMBERED.sub(lambda m: f"{int(m[0]):02d}", match[2]) if match[2] else match[1]
 
 
-_NUMBERED = re.compile(r"[0-9]++")
-_BY_WORD: dict[str, tuple[str, Family]] = {word: (style, family) for word, style, family in WORDS}
+def designation(code: int, rank: int, tail: str, style: str | None = None) -> Designation:
+    """Return the designation that was stored as (code, rank, tail).
+
+    Parameters
+    ----------
+    code : int
+        `Family.code`; 0 stands for plain identifiers, which are no designations.
+    rank, tail : int, str
+        `Designation.rank` and `Designation.tail`.
+    style : str, optional
+        How to write it, such as ``MESSIER``; the canonical style of the catalogue when left out.
+    """
+    family = BY_CODE[code]
+    return Designation(family.key, family.numbers(rank), tail, style or family.style)
 
 
 class Opening(NamedTuple):
@@ -195,21 +270,25 @@ class Opening(NamedTuple):
 def openings(text: str) -> list[Opening]:
     """Return every way to read clean text as the beginning of designations, complete words first."""
     upper = text.upper()
-    out: list[Opening] = []
-    for word, style, family in WORDS:
+    whole: dict[str, Opening] = {}
+    begun: dict[str, Opening] = {}
+    for word, style, family in _BY_INITIAL.get(upper[:1], ()):
         if upper.startswith(word):
-            read_spans = family.spans(upper[len(word):])
-            if read_spans is not None:
-                out.append(Opening(family, style, *read_spans, True))
+            spans = family.spans(upper[len(word):])
+            if spans is not None:
+                whole.setdefault(family.key, Opening(family, style, *spans, True))
         elif word.startswith(upper):
-            top = family.spans("")
-            if top is not None:
-                out.append(Opening(family, style, *top, False))
-    out.sort(key=lambda o: not o.is_word)
-    by_family: dict[str, Opening] = {}
-    for opening in out:
-        by_family.setdefault(opening.family.key, opening)
-    return list(by_family.values())
+            begun.setdefault(family.key, Opening(family, style, _everything(family), "", False))
+    return [*whole.values(), *(opening for key, opening in begun.items() if key not in whole)]
+
+
+def _everything(family: Family) -> list[tuple[int, int]]:
+    return [(family.rank(tuple(lo for lo, _ in family.limits)), family.rank(tuple(hi for _, hi in family.limits)))]
+
+
+_BY_INITIAL: dict[str, list[tuple[str, str, Family]]] = {}
+for _entry in WORDS:
+    _BY_INITIAL.setdefault(_entry[0][0], []).append(_entry)
 
 
 def shown(family: str, style: str, rank: int, tail: str) -> str:

@@ -1,83 +1,117 @@
-"""Look up galaxies in the built file: read-only, one connection a process, nothing cached but the file's own pages.
+"""Names to objects: what a name stands for, what begins as it does, and why it is none.
 
-`Store` answers with plain dictionaries in the words of docs/api; what it cannot answer it says as an error of the
-tree in `cfcore.errors`, with suggestions made in `suggest`.
+`Store` answers with plain dictionaries in the words of docs/api; what it cannot answer it says as an error of the tree in
+`cfcore.errors`, with suggestions made in `suggest`. How an object is put together is known to `objects`.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import orjson
+from cfcore.errors import Ambiguous, CosmicFlowsError, UnknownName, UsageError
 
-from cfcore.cosmology import C_KMS
-from cfcore.errors import Ambiguous, InternalError, UnknownName, UsageError
-from cfcore.frames import REPORTED_FRAMES, SKY_FRAMES, convert_z, lon_lat, rotate, unit_vectors
-
-from . import names
-from .build import BUILDER_VERSION
+from . import entries, groups, names, objects, schema
+from .build import read_csv
 from .families import Designation
+from .hints import Hints
+from .objects import COLUMNS, Entry
 from .suggest import suggest
+from .volumes import FIRST, Library, Row, Volume
 
-_MMAP_BYTES = 256 << 20
-_LAST = "\U0010ffff"
+Placed = tuple[Volume, Row]
+"""A row and the volume it stands in."""
+NAMES_MAX = 10_000
+"""Most names of one bulk question."""
+_VOCABULARY_MAX = 2_000
+"""Common names of one volume that suggestions are made from: to compare an unknown name with more would hold others up."""
+MISSES_MAX = 100
+"""Unknown names of one bulk question that get suggestions."""
+_AT_ONCE = 400
+"""Names of one look into the database; two parameters each."""
+REMEMBERED = 8192
+"""Answers of each kind that are kept ready."""
+_INNER = ("kinds", "families", "schema")
+
+_BY_KEY = (f"SELECT {COLUMNS}, n.flags FROM name n JOIN entry e ON e.id = n.entry "
+           "WHERE n.number = ? AND n.tail = ? ORDER BY e.id")
+_BY_COMMON = (f"SELECT {COLUMNS}, c.shown, c.\"full\" FROM common c JOIN entry e ON e.id = c.entry "
+              "WHERE c.short = ? ORDER BY e.id")
+_VOCABULARY = ("SELECT c.short, c.shown FROM common c JOIN entry e ON e.id = c.entry WHERE e.kind <> 0 "
+               f"ORDER BY c.short, c.shown LIMIT {_VOCABULARY_MAX}")
+
+
+class _Asked(NamedTuple):
+    """Hold a name as it was read."""
+
+    text: str
+    spelled: Designation | None
+    shown: str
+    key: tuple[int, str] | None
+
+
+def _read(name: str) -> _Asked:
+    text = names.clean(name)
+    spelled = names.read(text)
+    if spelled is not None:
+        return _Asked(text, spelled, spelled.shown, entries.place(spelled))
+    return _Asked(text, None, text, entries.plain_place(text))
 
 
 class Match(NamedTuple):
-    """Hold the object a name led to and the way there."""
+    """Hold the entry a name led to and the way there."""
 
     shown: str
     matched_as: str
     redirected_from: str | None
-    row: sqlite3.Row
+    entry: Entry
 
 
 class Store:
-    """Answer questions about names from the file that `build` wrote.
+    """Answer questions about names from the volumes of a library.
 
     Parameters
     ----------
-    path : Path
-        The SQLite file; it is opened read-only and never locked, since `build` only ever replaces it whole.
-
-    Raises
-    ------
-    InternalError
-        When the file is missing, torn or of another builder version.
+    library : Library
+        With the built-in volumes made; closed by the caller.
     """
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute(f"PRAGMA mmap_size = {_MMAP_BYTES}")
-            self.meta: dict[str, str] = {key: value for key, value in self._db.execute("SELECT key, value FROM meta")}
-        except sqlite3.Error as error:
-            raise InternalError(f"the catalogue file {str(path)!r:.200} cannot be read ({error}); delete it and "
-                                "start again, it is rebuilt in seconds", code="catalog_broken") from error
-        if self.meta.get("builder") != str(BUILDER_VERSION):
-            raise InternalError(f"the catalogue file {str(path)!r:.200} was built by version "
-                                f"{self.meta.get('builder')}, this program reads {BUILDER_VERSION}; delete it and "
-                                "start again", code="catalog_broken")
-        self.catalog = {key: self.meta[key] for key in ("name", "version", "licence")}
-        self._vocabulary = [(row["short"], row["shown"]) for row in self._db.execute(
-            "SELECT short, shown FROM common WHERE is_galaxy ORDER BY short, shown")]
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._denied = {names.fold(row["name"]).full: row for row in read_csv("denied.csv")}
+        self._look()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+    def _look(self) -> None:
+        self.volumes: Sequence[Volume] = list(self.library.volumes())
+        base = self.volumes[0].facts
+        self.catalog = objects.catalog(self.volumes[0])
+        self.galaxies: int = sum(v.facts.get("galaxies", v.facts.get("n_objects", 0)) for v in self.volumes
+                                 if schema.GALAXY in v.facts["kinds"])
+        self.known_as = base["name"] if len(self.volumes) <= 2 else f"{len(self.volumes)} catalogues"
+        self._vocabulary: list[tuple[str, str]] = [
+            (short, shown) for v in self.volumes for short, shown in v.rows(_VOCABULARY)]
+        # What is asked again is not looked up again; a change of the catalogues begins anew.
+        self._begin = lru_cache(REMEMBERED)(Hints(self.volumes, self._denied).begin)
+        self.find = lru_cache(REMEMBERED)(self._find)
 
-    def resolve(self, name: str) -> dict[str, object]:
-        """Return position and velocity of the galaxy a name stands for.
+    def refresh(self) -> bool:
+        """Look for catalogues that were imported or dropped since; return whether there are any."""
+        self.library.refresh()
+        # what this store sees counts: a drop through its own library has been taken up there already
+        if list(self.library.volumes()) == list(self.volumes):
+            return False
+        self._look()
+        return True
+
+    def resolve(self, name: str) -> dict[str, Any]:
+        """Return position and velocity of the object a name stands for.
 
         Returns
         -------
         dict
-            ``position.icrs`` in degrees, ``z_helio`` and ``cz_helio`` = c z in km/s, heliocentric; None when the
-            catalogue has no redshift.
+            ``position.icrs`` in degrees, ``z_helio`` and ``cz_helio`` = c z in km/s, heliocentric; None when no catalogue
+            has a redshift.
 
         Raises
         ------
@@ -88,33 +122,38 @@ class Store:
         Ambiguous
             Code ``ambiguous_name`` (with `extra.candidates`).
         """
-        match = self._match(name)
-        return {**self._head(match), "position": {"icrs": {"lon": match.row["ra"], "lat": match.row["dec"]}},
-                "cz_error": None, "cz_source": match.row["z_source"], "catalog": self.catalog}
+        match = self.find(name)
+        found = objects.members(self.volumes, match.entry)
+        return {**_told(match), **objects.brief(self.volumes, found)}
 
-    def detail(self, name: str) -> dict[str, object]:
-        """Return all the catalogue knows of a galaxy; raises as `resolve` does."""
-        match = self._match(name)
-        row, facts = match.row, orjson.loads(match.row["facts"])
-        n = {frame: rotate(unit_vectors(row["ra"], row["dec"]), "icrs", frame) for frame in SKY_FRAMES}
-        position = {frame: {"lon": float(lon[0]), "lat": float(lat[0])}
-                    for frame, (lon, lat) in ((f, lon_lat(v)) for f, v in n.items())}
-        position["icrs"] = {"lon": row["ra"], "lat": row["dec"]}  # as catalogued, without a rounding round trip
-        velocities: list[dict[str, object]] = []
-        if row["z_helio"] is not None:
-            for frame in REPORTED_FRAMES:
-                given = frame == "hel"
-                z = row["z_helio"] if given else float(convert_z(row["z_helio"], n["galactic"], "hel", frame)[0])
-                velocities.append({"value": C_KMS * z, "error": None, "frame": frame, "convention": "cz",
-                                   "source": row["z_source"] if given else "computed", "used": given})
-        return {**self._head(match), "position": position, "velocities": velocities,
-                "magnitudes": facts["magnitudes"], "morphology": facts["morphology"],
-                "size_arcmin": facts["size_arcmin"], "cross_ids": facts["cross_ids"],
-                "common_names": facts["common_names"], "distances": [], "notes": facts["notes"],
-                "catalog": self.catalog}
+    def detail(self, name: str) -> dict[str, Any]:
+        """Return all the catalogues know of an object; raises as `resolve` does."""
+        match = self.find(name)
+        found = objects.members(self.volumes, match.entry)
+        return {**_told(match), **objects.full(self.volumes, found), "group": groups.of(self.volumes, found)}
+
+    def group(self, name: str) -> dict[str, Any]:
+        """Return `resolve` with ``group``: the group of galaxies that holds the object, None when no catalogue says so."""
+        match = self.find(name)
+        found = objects.members(self.volumes, match.entry)
+        return {**_told(match), **objects.brief(self.volumes, found), "group": groups.of(self.volumes, found),
+                "has_groups": any(schema.GROUP in v.facts["kinds"] for v in self.volumes)}
+
+    def resolve_many(self, asked: Sequence[str]) -> list[dict[str, Any]]:
+        """Return for each name in order what `resolve` says, with ``status``: ``ok``, or the code of the refusal in words."""
+        matches = self.find_many(asked)
+        found = objects.members_of_many(self.volumes, [m.entry for m in matches if isinstance(m, Match)])
+        out: list[dict[str, Any]] = []
+        for name, match in zip(asked, matches):
+            if isinstance(match, Match):
+                same = found[match.entry.kind, match.entry.uid]
+                out.append({"status": "ok", **_told(match), **objects.brief(self.volumes, same)})
+            else:
+                out.append({"status": match.code, "name": name[:names.MAX_NAME], "detail": match.message, **match.extra})
+        return out
 
     def hints(self, prefix: str, *, limit: int = 50, require_velocity: bool = True) -> tuple[list[str], bool]:
-        """Return names of galaxies that begin as `prefix` does, in its style, and whether there are more.
+        """Return names that begin as `prefix` does, in its style, and whether there are more.
 
         Parameters
         ----------
@@ -123,130 +162,219 @@ class Store:
         limit : int
             Most names to return, at least 1.
         require_velocity : bool
-            Leave out galaxies without a velocity.
+            Leave out objects without a velocity.
 
         Raises
         ------
         BadParameter
             Code ``bad_name``.
         """
-        out: dict[str, None] = {}
-        for hint in self._hints(names.clean(prefix), limit + 1, require_velocity):
-            out[hint] = None
-            if len(out) > limit:
-                return list(out)[:limit], True
-        return list(out), False
+        hints, more = self._begin(names.clean(prefix), limit, require_velocity)
+        return list(hints), more
 
     def suggestions(self, name: str) -> list[dict[str, str]]:
         """Return up to five names that could have been meant, each with the reason."""
-        return suggest(names.clean(name), self._vocabulary, self._is_galaxy)
+        return self._suggest(names.clean(name))
 
-    def _head(self, match: Match) -> dict[str, object]:
-        row, z = match.row, match.row["z_helio"]
-        return {"name": match.shown, "canonical": row["canonical"],
-                "object_type": orjson.loads(row["facts"])["object_type"], "matched_as": match.matched_as,
-                "redirected_from": match.redirected_from, "z_helio": z,
-                "cz_helio": None if z is None else C_KMS * z}
+    def catalogs(self) -> list[dict[str, Any]]:
+        """Return what every volume is: name, version, citation, licence, counts, mapping."""
+        return [{"id": v.id, "version": v.version, **{k: x for k, x in v.facts.items() if k not in _INNER}} for v in self.volumes]
 
-    def _match(self, name: str) -> Match:
-        text = names.clean(name)
-        spelled = names.read(text)
-        key = spelled.key if spelled else names.plain_key(text)
-        found = self._by_key(key) if key else []
-        if found:
-            shown = spelled.shown if spelled else text
-            row = self._only_galaxy(shown, [(r["canonical"], r) for r in found])
-            return Match(shown, "identifier", shown if row["is_redirect"] else None, row)
-        folded = names.fold(text)
-        denied = self._db.execute("SELECT * FROM denied WHERE full = ?", (folded.full,)).fetchone()
-        if denied:
-            way_out = denied["instead"] or "a galaxy by its own name, such as NGC 4993"
-            raise UnknownName(f"{denied['shown']!r} names {denied['what']}; ask for {way_out}",
-                              code="not_a_galaxy", where="name", extra={"object_type": denied["what"]})
-        rows = self._db.execute("SELECT c.shown, o.* FROM common c JOIN object o ON o.id = c.object "
-                                "WHERE c.short = ? ORDER BY c.full <> ?, o.id",
-                                (folded.short, folded.full)).fetchall()
-        if rows:
-            row = self._only_galaxy(rows[0]["shown"], [(r["canonical"], r) for r in rows])
-            return Match(row["shown"], "common_name", None, row)
-        raise self._miss(text, spelled)
+    def _find(self, name: str) -> Match:
+        """Return the entry a name leads to; raises as `resolve` does."""
+        asked = _read(name)
+        nothing: list[Entry] = []
+        imported: list[Placed] = []
+        for volume in self._holding(asked.key):
+            rows = [(volume, row) for row in volume.rows(_BY_KEY, asked.key or ())]
+            if volume.id not in FIRST:
+                imported += rows  # no import stands above another: what two hold differently is ambiguous
+            elif (match := self._decide(asked, rows, nothing)) is not None:
+                return match
+        return self._decide(asked, imported, nothing) or self._without_number(asked, nothing)
 
-    def _by_key(self, key: str) -> list[sqlite3.Row]:
-        return self._db.execute("SELECT n.is_redirect, o.* FROM name n JOIN object o ON o.id = n.object "
-                                "WHERE n.key = ? ORDER BY o.id", (key,)).fetchall()
+    def find_many(self, asked_names: Sequence[str]) -> list[Match | CosmicFlowsError]:
+        """Return for each name in order what `find` returns or raises; hundreds of names are one look into each volume."""
+        out: list[Match | CosmicFlowsError] = []
+        misses = 0
+        for start in range(0, len(asked_names), _AT_ONCE):
+            out += self._find_some(asked_names[start:start + _AT_ONCE], max(MISSES_MAX - misses, 0))
+            misses = sum(isinstance(found, UnknownName) and found.code == "unknown_name" for found in out)
+        return out
 
-    def _is_galaxy(self, key: str) -> bool:
-        return any(row["is_galaxy"] for row in self._by_key(key))
+    def _find_some(self, asked_names: Sequence[str], misses_left: int) -> list[Match | CosmicFlowsError]:
+        out: dict[int, Match | CosmicFlowsError] = {}
+        waiting: dict[int, tuple[_Asked, list[Entry]]] = {}
+        for place, name in enumerate(asked_names):
+            try:
+                waiting[place] = _read(name), []
+            except CosmicFlowsError as error:
+                out[place] = error
+        imported: dict[tuple[int, str], list[Placed]] = {}
+        for volume in self.volumes:
+            found = _by_keys(volume, {a.key for a, _ in waiting.values() if a.key is not None and self._may_hold(volume, a.key)})
+            if volume.id not in FIRST:
+                for key, rows in found.items():
+                    imported.setdefault(key, []).extend(rows)
+                continue
+            self._settle(found, waiting, out)
+        self._settle(imported, waiting, out)
+        for place, (asked, nothing) in waiting.items():
+            try:
+                out[place] = self._without_number(asked, nothing, suggesting=misses_left > 0)
+            except CosmicFlowsError as error:
+                out[place] = error
+                misses_left -= error.code == "unknown_name"
+        return [out[place] for place in range(len(asked_names))]
+
+    def _settle(self, found: dict[tuple[int, str], list[Placed]], waiting: dict[int, tuple[_Asked, list[Entry]]],
+                out: dict[int, Match | CosmicFlowsError]) -> None:
+        """Move the names that these rows decide from those that wait to the answers."""
+        for place, (asked, nothing) in list(waiting.items()) if found else ():
+            try:
+                match = self._decide(asked, found.get(asked.key or (0, ""), ()), nothing)
+            except CosmicFlowsError as error:
+                out[place] = error
+            else:
+                if match is None:
+                    continue
+                out[place] = match
+            del waiting[place]
 
     @staticmethod
-    def _only_galaxy(shown: str, found: list[tuple[str, sqlite3.Row]]) -> sqlite3.Row:
-        galaxies = {canonical: row for canonical, row in reversed(found) if row["is_galaxy"]}
-        if len(galaxies) == 1:
-            return next(iter(galaxies.values()))
-        if galaxies:
-            candidates = [{"name": c, "reason": _described(galaxies[c])}
-                          for c in sorted(galaxies, key=lambda c: galaxies[c]["id"])]
-            listed = ", ".join(c["name"] for c in candidates)
-            raise Ambiguous(f"{names.quote(shown)} names {len(candidates)} galaxies; ask for one of {listed}",
-                            code="ambiguous_name", where="name", extra={"candidates": candidates})
-        canonical, row = found[0]
-        facts = orjson.loads(row["facts"])
-        also = [n for n in (canonical, *facts["common_names"][:1]) if n != shown]
-        kind = facts["object_type"].lower()
-        what = "an object of unknown type" if row["type"] == "Other" else f"a{'n' * (kind[0] in 'aeiou')} {kind}"
-        known_as = f" ({', '.join(also)})" if also else ""
-        raise UnknownName(f"{names.quote(shown)}{known_as} is {what}, not a galaxy; ask for a galaxy, "
-                          "or send lon, lat and cz", code="not_a_galaxy", where="name",
-                          extra={"object_type": facts["object_type"], "canonical": canonical})
+    def _may_hold(volume: Volume, key: tuple[int, str]) -> bool:
+        return key[0] // schema.FAMILY_STEP in volume.families
 
-    def _miss(self, text: str, spelled: Designation | None) -> UsageError:
-        suggestions = suggest(text, self._vocabulary, self._is_galaxy)
+    def _holding(self, key: tuple[int, str] | None) -> Iterator[Volume]:
+        return (v for v in self.volumes if key is not None and self._may_hold(v, key))
+
+    def _decide(self, asked: _Asked, rows: Sequence[Placed], nothing: list[Entry]) -> Match | None:
+        """Return what the rows of a designation mean; None when they are no galaxy, which `nothing` remembers."""
+        if len(rows) == 1 and rows[0][1][3] != schema.OTHER:  # nearly always
+            volume, row = rows[0]
+            return Match(asked.shown, "identifier", asked.shown if row[-1] & schema.REDIRECT else None, Entry(volume, *row[:-1]))
+        found = [Entry(volume, *row[:-1]) for volume, row in rows]
+        if not any(e.kind != schema.OTHER for e in found):
+            nothing += found
+            return None
+        entry = self._only(asked.shown, found)
+        is_redirect = any(row[-1] & schema.REDIRECT for volume, row in rows if (volume, row[0]) == (entry.volume, entry.id))
+        return Match(asked.shown, "identifier", asked.shown if is_redirect else None, entry)
+
+    def _without_number(self, asked: _Asked, nothing: Sequence[Entry], *, suggesting: bool = True) -> Match:
+        if nothing:
+            raise _not_a_galaxy(asked.shown, nothing[0])
+        return self._find_common(asked.text, asked.spelled, suggesting)
+
+    def _find_common(self, text: str, spelled: Designation | None, suggesting: bool) -> Match:
+        folded = names.fold(text)
+        denied = self._denied.get(folded.full)
+        if denied:
+            way_out = denied["instead"] or "a galaxy by its own name, such as NGC 4993"
+            raise UnknownName(f"{denied['name']!r} names {denied['what']}; ask for {way_out}",
+                              code="not_a_galaxy", where="name", extra={"object_type": denied["what"]})
+        nothing: list[tuple[str, Entry]] = []
+        imported: list[tuple[str, Entry]] = []
+        for volume in self.volumes:
+            rows = sorted(volume.rows(_BY_COMMON, (folded.short,)), key=lambda row: row[-1] != folded.full)
+            found = [(str(row[-2]), Entry(volume, *row[:-2])) for row in rows]
+            if volume.id not in FIRST:
+                imported += found
+            elif (match := self._decide_common(found, nothing)) is not None:
+                return match
+        match = self._decide_common(imported, nothing)
+        if match is not None:
+            return match
+        if nothing:
+            raise _not_a_galaxy(*nothing[0])
+        raise self._miss(text, spelled, suggesting)
+
+    def _decide_common(self, found: Sequence[tuple[str, Entry]], nothing: list[tuple[str, Entry]]) -> Match | None:
+        if not any(e.kind != schema.OTHER for _, e in found):
+            nothing += found
+            return None
+        entry = self._only(found[0][0], [e for _, e in found])
+        return Match(next(shown for shown, e in found if e == entry), "common_name", None, entry)
+
+    def _is_known(self, key: str) -> bool:
+        try:
+            self.find(key)
+        except Ambiguous:
+            return True
+        except UsageError:
+            return False
+        return True
+
+    def _only(self, shown: str, found: Sequence[Entry]) -> Entry:
+        real = {e.uid: e for e in reversed(found) if e.kind != schema.OTHER}
+        if len(real) == 1:
+            return next(iter(real.values()))
+        candidates = [{"name": e.name, "reason": _described(e), "ra": e.ra, "dec": e.dec}
+                      for e in sorted(real.values(), key=found.index)]
+        alike = len({c["name"] for c in candidates}) < len(candidates)
+        listed = ", ".join(f"{c['name']} at {c['ra']:.4f} {c['dec']:+.4f} deg" if alike else str(c["name"]) for c in candidates)
+        way = "ask by position for" if alike else "ask for"
+        raise Ambiguous(f"{names.quote(shown)} names {len(candidates)} galaxies; {way} one of {listed}",
+                        code="ambiguous_name", where="name", extra={"candidates": candidates})
+
+    def _suggest(self, text: str) -> list[dict[str, str]]:
+        short = names.fold(text).short
+        alike = [v.similar(short, _VOCABULARY_MAX) for v in self.volumes]
+        if all(found is not None for found in alike):
+            vocabulary = [pair for found in alike for pair in found or ()]
+        else:
+            vocabulary = self._vocabulary
+        return suggest(text, vocabulary, self._is_known)
+
+    def _miss(self, text: str, spelled: Designation | None, suggesting: bool) -> UsageError:
+        suggestions = self._suggest(text) if suggesting else []
         listed = f"; did you mean {', '.join(s['name'] for s in suggestions)}?" if suggestions else ""
         fault = spelled.fault() if spelled else None
         if fault:
             why, hint = f"{names.quote(text)} does not exist: {fault}", "check the number"
         elif spelled:
-            why = f"{names.quote(text)} is not among the {self.meta['galaxies']} galaxies of {self.catalog['name']}"
+            why = f"{names.quote(text)} is not among the {self.galaxies} galaxies of {self.known_as}"
             hint = "use an NGC or IC number if it has one, or send lon, lat and cz"
         else:
-            why = f"no galaxy is called {names.quote(text)} in {self.catalog['name']}"
+            why = f"no galaxy is called {names.quote(text)} in {self.known_as}"
             hint = "use a designation such as NGC 4993, M 31 or ESO 508-018, or send lon, lat and cz"
         return UnknownName(why + (listed or f"; {hint}"), code="unknown_name", where="name", hint=hint,
                            extra={"suggestions": suggestions})
 
-    def _hints(self, text: str, limit: int, require_velocity: bool) -> Iterator[str]:
-        ways = names.openings(text)
-        for way in ways:
-            if way.is_word:
-                yield from self._designations(way, limit, require_velocity)
-        yield from self._common_hints(text, limit, require_velocity)
-        for way in ways:
-            if not way.is_word:
-                yield from self._designations(way, limit, require_velocity)
 
-    def _designations(self, way: names.Opening, limit: int, require_velocity: bool) -> Iterator[str]:
-        for lo, hi in way.spans:
-            rows = self._db.execute(
-                "SELECT rank, tail FROM name WHERE is_hint AND family = ? AND rank BETWEEN ? AND ? AND tail >= ? "
-                "AND tail < ? AND has_velocity >= ? ORDER BY rank, tail LIMIT ?",
-                (way.family.key, lo, hi, way.tail, way.tail + _LAST, require_velocity, limit)).fetchall()
-            for rank, tail in rows:
-                yield names.shown(way.family.key, way.style, rank, tail)
-
-    def _common_hints(self, text: str, limit: int, require_velocity: bool) -> Iterator[str]:
-        folded = names.fold(text)
-        if not folded.full:
-            return
-        # "Andromeda gal" goes on in the full form only; "mice galaxies" is "Mice Galaxy" by its short form.
-        rows = self._db.execute(
-            "SELECT c.shown, o.canonical, (SELECT count(DISTINCT object) FROM common d WHERE d.short = c.short) AS n "
-            "FROM common c JOIN object o ON o.id = c.object WHERE c.is_galaxy AND c.has_velocity >= ? "
-            "AND ((c.full >= ? AND c.full < ?) OR c.short = ?) ORDER BY c.short, c.full, c.shown LIMIT ?",
-            (require_velocity, folded.full, folded.full + _LAST, folded.short, limit)).fetchall()
-        for shown, canonical, owners in rows:
-            yield shown if owners == 1 else canonical  # a shared name would not resolve; its owners do
+def _told(match: Match) -> dict[str, Any]:
+    return {"name": match.shown, "matched_as": match.matched_as, "redirected_from": match.redirected_from}
 
 
-def _described(row: sqlite3.Row) -> str:
-    facts = orjson.loads(row["facts"])
-    return ", ".join([facts["object_type"], *facts["cross_ids"][:1], *facts["common_names"]])
+def _by_keys(volume: Volume, keys: Collection[tuple[int, str]]) -> dict[tuple[int, str], list[Placed]]:
+    """Return the rows of many designations in one look."""
+    out: dict[tuple[int, str], list[Placed]] = {}
+    if keys:
+        for number, tail, *row in volume.rows(by_keys(len(keys)), [part for key in keys for part in key]):
+            out.setdefault((number, tail), []).append((volume, tuple(row)))
+    return out
+
+
+def by_keys(count: int) -> str:
+    """Return the query for so many designations; its rows begin with number and tail."""
+    return (f"WITH asked(number, tail) AS (VALUES {', '.join(['(?, ?)'] * count)}) SELECT n.number, n.tail, {COLUMNS}, n.flags "
+            "FROM asked a JOIN name n ON n.number = a.number AND n.tail = a.tail JOIN entry e ON e.id = n.entry ORDER BY e.id")
+
+
+def _described(entry: Entry) -> str:
+    facts = entry.known()
+    own = [] if entry.volume.id in FIRST else [f"in {entry.volume.facts['name']}"]
+    return ", ".join([str(facts.get("object_type") or schema.KINDS[entry.kind]), *(facts.get("cross_ids") or ())[:1],
+                      *(facts.get("common_names") or ()), *own])
+
+
+def _not_a_galaxy(shown: str, entry: Entry) -> UnknownName:
+    facts = entry.known()
+    also = [n for n in (entry.name, *facts["common_names"][:1]) if n != shown]
+    kind = str(facts["object_type"])
+    unknown = "unknown" in kind.lower() or kind.lower().startswith("other")
+    what = "an object of unknown type" if unknown else f"a{'n' * (kind[0].lower() in 'aeiou')} {kind.lower()}"
+    known_as = f" ({', '.join(also)})" if also else ""
+    return UnknownName(f"{names.quote(shown)}{known_as} is {what}, not a galaxy; ask for a galaxy, "
+                       "or send lon, lat and cz", code="not_a_galaxy", where="name",
+                       extra={"object_type": kind, "canonical": entry.name})

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, distance_cli, fields_cli
+from . import __version__, catalog_cli, distance_cli, fields_cli
 from .errors import CosmicFlowsError, UnknownName, UsageError
 
 EXIT_OK, EXIT_USAGE, EXIT_TRANSIENT, EXIT_INTERNAL = 0, 2, 3, 70
@@ -89,10 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--catalog", help="the catalogue service: http://HOST:PORT or unix:/path")
     p.set_defaults(run=_gateway)
 
-    p = commands.add_parser("catalog", help="the catalogue service alone")
-    _data(p)
-    p.add_argument("--listen", help="HOST:PORT or unix:/path")
-    p.set_defaults(run=_catalog)
+    catalog_cli.register(commands, _catalog, lambda: import_module("catalog_svc.command"))
 
     p = commands.add_parser("worker", help="one flow worker")
     _data(p)
@@ -151,14 +148,17 @@ _SERVICES = (_serve, _gateway, _catalog, _worker)
 
 def _find(data: Path | None, name: str) -> dict[str, object]:
     """Return what the catalogue of this machine knows of a name, or refuse it with what could have been meant."""
+    from . import settings
     from .registry import Registry
     try:
-        build, store = import_module("catalog_svc.build"), import_module("catalog_svc.store")
+        build, store, library = (import_module(f"catalog_svc.{m}") for m in ("build", "store", "library"))
     except ModuleNotFoundError as exc:
         raise UsageError(f"names need the catalogue, and {exc.name} is not installed: pip install 'cosmicflows[server]', or "
                          "send lon, lat and cz", code="missing_library", where="name") from None
     try:
-        here = store.Store(build.ensure(Registry(data).data))
+        shelf = library.open_library(Registry(data).data, settings.load().catalog_dsn)
+        build.ensure(shelf)
+        here = store.Store(shelf)
     except CosmicFlowsError as exc:
         if exc.code not in ("catalog_missing", "catalog_not_writable"):
             raise
@@ -170,7 +170,7 @@ def _find(data: Path | None, name: str) -> dict[str, object]:
             exc.extra["begin_so"] = here.hints(name, limit=5)[0]
         raise
     finally:
-        here.close()
+        shelf.close()
 
 
 def _in_options(text: str, args: argparse.Namespace) -> str:

@@ -29,9 +29,9 @@ def head(found: Facts, options: FlowOptions, asked: dict[str, float], key: str, 
     """Return what was asked, of which field and under which options."""
     about, cosmology = facts["field"], facts["cosmology"]
     name = f"{found['name']}: " if found else ""
-    catalog = found.get("catalog") or {}
+    told = str(found.get("cz_source") or (found.get("catalog") or {}).get("name", "")) if found else ""
     # OpenNGC (pyongc 1.2.2): the release stands in the field's citation
-    origin = f", from the catalogue {str(catalog.get('name', '')).partition(' (')[0]}".rstrip()
+    origin = f", from {'' if told.startswith('no ') else 'the catalogue '}{told.partition(' (')[0]}".rstrip()
     what = f"cz = {asked['cz']:g} km/s ({options.cz_frame}{origin if source == 'catalogue' else ''})" \
         if key == "cz" else f"comoving distance = {asked['distance']:g} Mpc"
     how = f", sigma_v = {facts['sigma_v']:g} km/s, prior {facts['prior']}" if key == "cz" else ""

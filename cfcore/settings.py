@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping
@@ -48,6 +49,11 @@ class Settings:
         Where the gateway finds the catalogue service: ``http://HOST:PORT`` or ``unix:/path``.
     catalog_listen : str
         Where the catalogue service listens: ``HOST:PORT`` or ``unix:/path``.
+    catalog_dsn : str
+        PostgreSQL database of the catalogues, ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``; empty: files in DATA. Also
+        read from ``CATALOG_DSN``.
+    admin_token_sha256 : str
+        SHA-256 (hex) of the token that may import and drop catalogues over HTTP; empty: nobody may.
     bus : str
         Where the gateway meets its workers: ``tcp://HOST:PORT`` (loopback) or ``ipc:///folder``.
     results_port : int
@@ -65,6 +71,8 @@ class Settings:
     field: str = ""
     catalog: str = "http://127.0.0.1:5571"
     catalog_listen: str = "127.0.0.1:5571"
+    catalog_dsn: str = dataclasses.field(default="", repr=False)
+    admin_token_sha256: str = dataclasses.field(default="", repr=False)
     bus: str = "tcp://127.0.0.1:5573"
     results_port: int = 5572
     lane_ports: str = "5600-5799"
@@ -77,6 +85,9 @@ class Settings:
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise BadParameter(f"log_level = {self.log_level!r} is not one of debug, info, warning, error",
                                where="log_level")
+        if self.admin_token_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", self.admin_token_sha256):
+            raise BadParameter("admin_token_sha256 is not 64 hexadecimal digits; it holds the SHA-256 of the token, never the "
+                               "token: printf %s TOKEN | sha256sum", where="admin_token_sha256")
         self.lane_range()
 
     def lane_range(self) -> tuple[int, int]:
@@ -114,6 +125,8 @@ def load(overrides: Mapping[str, object] | None = None, environ: Mapping[str, st
             raise BadParameter(f"{path.name} cannot be read: {exc}", where=path.name) from exc
     elif env.get("CF_CONFIG"):
         raise BadParameter(f"CF_CONFIG names {path.name}, which is not there", where="CF_CONFIG")
+    if env.get("CATALOG_DSN"):
+        values["catalog_dsn"] = env["CATALOG_DSN"]
     for key, text in env.items():
         if key.startswith("CF_") and key not in _OTHER_VARIABLES:
             values[key[3:].lower()] = text

@@ -185,7 +185,8 @@ class TextReader:
     def _split(self, lines: list[str]) -> list[list[str]]:
         if self.delimiter == _BLANK:
             if any('"' in line for line in lines):
-                return list(csv.reader((line.strip() for line in lines), delimiter=" ", skipinitialspace=True))
+                # line by line: a quote that is never closed would take the next lines with it, and every row after them
+                return [next(csv.reader([line.strip()], delimiter=_BLANK, skipinitialspace=True), []) for line in lines]
             return [line.split() for line in lines]
         if any('"' in line for line in lines):
             return list(csv.reader(lines, delimiter=self.delimiter))

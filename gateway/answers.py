@@ -136,6 +136,15 @@ def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, s
     raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=status, where=str(fault["column"]))
 
 
+def check_single(sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> None:
+    """Refuse a single position or velocity out of range, in the words of a row fault."""
+    for name, values in sent.items():
+        least, greatest, _ = distances.ROW_LIMITS[name]
+        if not math.isnan(values[0]) and not least <= values[0] <= greatest:
+            fault = row_fault(0, f"{name}_out_of_range", sent, pair)
+            raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=fault["code"], where=fault["column"])
+
+
 def explain_status(data: dict[str, Any], sent: dict[str, F64], pair: tuple[str, str]) -> None:
     """Add to the answer for a single object why it is empty."""
     if data["status"] != "ok":
@@ -204,6 +213,13 @@ def respond(data: dict[str, Any], fmt: str) -> web.Response:
                         content_type="application/json", charset="utf-8")
 
 
+def encoded(body: bytes, fmt: str) -> tuple[str, bytes]:
+    """Return media type and bytes of an answer that is JSON already; it is only read again for msgpack."""
+    if fmt == "msgpack":
+        return _MEDIA[fmt][0], msgpack.packb({**_nil(orjson.loads(body)), "dtype": "<f8"})
+    return f"{_MEDIA[fmt][0]}; charset=utf-8", body
+
+
 def _nil(value: Any) -> Any:
     """Replace NaN by nil as orjson does by null; inside raw columns it stays NaN."""
     if isinstance(value, dict):
@@ -224,17 +240,17 @@ def _plain(value: Any) -> Any:
 
 
 def respond_table(data: dict[str, Any], units: dict[str, str], fmt: str) -> web.Response:
-    """Return a table answer as CSV or VOTable; the provenance stands in comments or PARAMs."""
-    columns: dict[str, F64] = data["columns"]
+    """Return a table answer as CSV or VOTable; the provenance stands in comments or PARAMs, a unit "" is none."""
+    columns: dict[str, NDArray[Any]] = data["columns"]
     notes = {k: v for k, v in data.items() if k not in ("columns", "unit")}
     if fmt == "csv":
         text = io.StringIO()
         for key, value in notes.items():
             text.write(f"# {key}: {orjson.dumps(value, default=_plain).decode()}\n")
-        text.write("# units: " + ", ".join(f"{k} [{units[k]}]" for k in columns) + "\n")
+        text.write("# units: " + ", ".join(f"{k} [{units[k]}]" for k, c in columns.items() if c.dtype.kind != "U") + "\n")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(["" if x != x else repr(x) for x in row] for row in zip(*(c.tolist() for c in columns.values())))
+        writer.writerows(zip(*(_written(c) for c in columns.values())))
         return web.Response(text=text.getvalue(), content_type="text/csv", charset="utf-8")
     from astropy.io import votable
     from astropy.table import Table
@@ -253,6 +269,12 @@ def respond_table(data: dict[str, Any], units: dict[str, str], fmt: str) -> web.
     out = io.BytesIO()
     tree.to_xml(out)
     return web.Response(body=out.getvalue(), content_type="application/x-votable+xml")
+
+
+def _written(column: NDArray[Any]) -> list[str]:
+    if column.dtype.kind == "U":
+        return list(column.tolist())
+    return ["" if x != x else repr(x) for x in column.tolist()]
 
 
 _VO_UNITS = ("", "Mpc", "km/s", "deg", "1/Mpc")

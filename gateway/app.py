@@ -12,7 +12,8 @@ from cfcore.settings import Settings
 from . import openapi, problems, routes
 from .catalog import CatalogClient
 from .dispatch import Dispatcher
-from .keys import CATALOG, DISPATCHER, OPENAPI, SETTINGS
+from .keys import CATALOG, DISPATCHER, HINTS, OPENAPI, SETTINGS
+from .ready import ReadyAnswers
 
 BODY_MAX = 64 * 2**20
 # A name of a mebibyte is to be refused in our words (bad_name), not cut off as a bad request line by the HTTP parser.
@@ -26,6 +27,7 @@ def build_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[CATALOG] = CatalogClient(settings.catalog)
     app[DISPATCHER] = Dispatcher(settings.bus, results_port=settings.results_port, lane_ports=settings.lane_range())
+    app[HINTS] = ReadyAnswers()
     app[OPENAPI] = orjson.dumps(openapi.document(routes.ROUTES, routes.PREFIXES))
     routes.register(app)
     app.cleanup_ctx.append(_connections)

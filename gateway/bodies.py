@@ -24,8 +24,14 @@ _KINDS = {bool: "true or false", int: "one number", float: "one number", str: "t
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?', re.DOTALL)
 
 
-async def read(request: web.Request) -> dict[str, Any]:
+async def read(request: web.Request, holds: str) -> dict[str, Any]:
     """Read the object a request carries.
+
+    Parameters
+    ----------
+    request : aiohttp.web.Request
+    holds : str
+        What is expected in it, for refusals: ``"the lists lon, lat, cz"``.
 
     Raises
     ------
@@ -44,15 +50,15 @@ async def read(request: web.Request) -> dict[str, Any]:
         raise BadParameter("the connection ended in the middle of the body", code="bad_request", where="body") from None
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("application/msgpack", "application/x-msgpack"):
-        data = _read_msgpack(body)
+        data = _read_msgpack(body, holds)
     elif kind == "application/json" or kind.endswith("+json") or not kind:
-        data = _read_json(body)
+        data = _read_json(body, holds)
     else:
         raise BadParameter(f"content type {kind!r:.80} cannot be read; send JSON with the header "
                            "'Content-Type: application/json', or application/msgpack", code="wrong_content_type",
                            where="Content-Type")
     if not isinstance(data, dict):
-        raise BadParameter(f"an object with the lists lon, lat, cz is expected, got {kind_of(data)}", code="bad_request",
+        raise BadParameter(f"an object with {holds} is expected, got {kind_of(data)}", code="bad_request",
                            where="body")
     return {str(k)[:200]: v for k, v in data.items()}
 
@@ -62,10 +68,9 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), "something else")
 
 
-def _read_json(body: bytes) -> Any:
+def _read_json(body: bytes, holds: str) -> Any:
     if not body:
-        raise BadParameter("the body is empty; send a JSON object with the lists lon, lat, cz", code="malformed_json",
-                           where="body")
+        raise BadParameter(f"the body is empty; send a JSON object with {holds}", code="malformed_json", where="body")
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
@@ -84,14 +89,14 @@ def _read_json(body: bytes) -> Any:
         raise BadParameter(f"the body is not JSON: {fault}", code="malformed_json", where="body") from None
 
 
-def _read_msgpack(body: bytes) -> Any:
+def _read_msgpack(body: bytes, holds: str) -> Any:
     try:
         return msgpack.unpackb(body, max_ext_len=0, max_map_len=256, object_pairs_hook=_unique)
     except BadParameter:
         raise
     except Exception:
         # msgpack raises many unrelated classes on hostile input
-        raise BadParameter("the body is not one whole msgpack object; send a map with the lists lon, lat, cz",
+        raise BadParameter(f"the body is not one whole msgpack object; send a map with {holds}",
                            code="malformed_msgpack", where="body") from None
 
 

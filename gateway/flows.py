@@ -18,6 +18,8 @@ from .keys import DISPATCHER
 from .served import WITH_DATA
 
 GRID_VALUES_MAX = 2_000_000
+SPREAD_KM_S = 500.0
+"""Velocities of one object that differ by more are pointed out."""
 
 
 def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
@@ -84,3 +86,31 @@ def catalogue_velocity(found: dict[str, Any]) -> float:
     return float(cz)
 
 
+def chosen_velocity(found: dict[str, Any], asked: str | None) -> tuple[float, str | None, dict[str, Any]]:
+    """Return the velocity of a resolved name to ask the flow with (km/s), its frame (None: heliocentric), and which it is.
+
+    Parameters
+    ----------
+    found : dict
+        As the catalogue resolves it; with ``group`` and ``has_groups`` when `asked` is ``"group"``.
+    asked : {"own", "group", None}
+
+    Raises
+    ------
+    BadParameter
+        Code ``no_velocity``; ``no_groups`` when a group is asked for and no catalogue of groups is there.
+    """
+    told: dict[str, Any] = {"used": "own"}
+    if (found.get("cz_spread") or 0.0) > SPREAD_KM_S:
+        told |= {"spread": found["cz_spread"], "warning": f"the catalogues differ by {found['cz_spread']:.0f} km/s about this "
+                 "object; /get_galaxy_detail lists every velocity"}
+    if asked != "group":
+        return catalogue_velocity(found), None, told
+    if not found["has_groups"]:
+        raise BadParameter("no catalogue of groups is imported on this server; import one with: cosmicflows catalog import FILE "
+                           f"--profile edd-groups --data DATA {WITH_DATA}, or leave velocity=group out", code="no_groups",
+                           where="velocity")
+    own, group = catalogue_velocity(found), found["group"]
+    if group is None:
+        return own, None, {**told, "why": f"no group of the imported catalogues holds {found['name']}"}
+    return float(group["cz"]["cmb"]), "cmb", {"used": "group", "group": group}

@@ -1,4 +1,4 @@
-"""The seven URLs of the CosmicFlows server, by translation alone: query -> columns -> workers -> words."""
+"""The CosmicFlows URLs about single galaxies and flows, by translation alone: query -> columns -> workers -> words."""
 
 from __future__ import annotations
 
@@ -9,32 +9,24 @@ from aiohttp import web
 
 from cfcore import frames
 from cfcore.cosmology import C_KMS
-from cfcore.distances import ROW_LIMITS
 from cfcore.errors import BadParameter, shown
 from cfcore.options import FlowOptions
 from cfcore.sightlines import COLUMNS
 
-from . import answers, queries
-from .flows import GRID_VALUES_MAX, ask, catalogue_velocity, field_record, grid_fits, one_row
+from . import answers, name_queries, queries
+from .flows import GRID_VALUES_MAX, ask, chosen_velocity, field_record, grid_fits, one_row
 from .keys import CATALOG, DISPATCHER
-
-
-async def hint_byname(request: web.Request) -> web.Response:
-    """GET /hint_byname: names that begin as the user typed; every hint resolves."""
-    q = queries.parse_query(queries.HintQuery, request)
-    found = await request.app[CATALOG].hints(q.name, q.limit, q.require_velocity)
-    return answers.respond(found, answers.wanted(request, q.format))
 
 
 async def get_galaxy_detail(request: web.Request) -> web.Response:
     """GET /get_galaxy_detail: all the catalogue knows of one galaxy."""
-    q = queries.parse_query(queries.NameQuery, request)
+    q = queries.parse_query(name_queries.NameQuery, request)
     return answers.respond(await request.app[CATALOG].detail(q.name), answers.wanted(request, q.format))
 
 
 async def get_coords(request: web.Request) -> web.Response:
     """GET /get_coords: one position in three sky frames; supergalactic Cartesian when a distance is known."""
-    q = queries.parse_query(queries.CoordsQuery, request)
+    q = queries.parse_query(name_queries.CoordsQuery, request)
     found, lon, lat, frame = await _name_or_place(request, q)
     position = answers.position(lon, lat, frame)
     x, y, z = frames.rotate(frames.unit_vectors(lon, lat), frame, "supergalactic")[0].tolist()
@@ -77,15 +69,22 @@ async def get_flow_galaxy(request: web.Request) -> web.Response:
         raise BadParameter(f"cz_frame = {q.cz_frame!r:.40} says how to read cz, but no cz is given; the catalogue's "
                            "velocity is heliocentric, and the answer lists all frames", code="missing_parameter",
                            where="cz")
-    opt = q.flow("icrs")
-    found = await request.app[CATALOG].resolve(q.name)
-    cz = catalogue_velocity(found) if override is None else override
+    if override is not None and q.velocity is not None:
+        raise BadParameter(f"velocity = {q.velocity!r} chooses a velocity of the catalogues, but cz or z is given too; leave one "
+                           "of them out", code="two_velocities", where="velocity")
+    catalog = request.app[CATALOG]
+    found = await (catalog.group(q.name) if q.velocity == "group" else catalog.resolve(q.name))
+    cz, cz_frame, velocity = (override, None, {"used": "given"}) if override is not None else chosen_velocity(found, q.velocity)
+    opt = q.flow("icrs", cz_frame)
     record = field_record(request.app[DISPATCHER], q.field)
     place = found["position"]["icrs"]
     data = await _distances(request, record, opt, place["lon"], place["lat"], cz, q, ("lon", "lat"))
     facts = {k: found[k] for k in ("canonical", "object_type", "matched_as", "redirected_from", "cz_source", "catalog")}
     if override is not None:
         facts["cz_source"] = "given in the request"
+    elif velocity["used"] == "group":
+        facts["cz_source"] = velocity["group"]["source"]
+    facts["velocity"] = velocity
     return answers.respond({"name": found["name"], "position": answers.position(place["lon"], place["lat"], "icrs"),
                             **data, **facts, **answers.provenance(record, opt)}, answers.wanted(request, q.format))
 
@@ -102,7 +101,7 @@ async def get_distance_table(request: web.Request) -> web.Response:
     FlowOptions(rmax=q.rmax)
     record = field_record(request.app[DISPATCHER], q.field)
     sent = one_row(lon=lon, lat=lat, cz=math.nan if cz is None else cz, sigma_cz=q.sigma_cz or 0.0)
-    _check_rows(sent)
+    answers.check_single(sent)
     answer = await ask(request, "sightline", record, opt, sent, is_alone=True, n=q.n, table_rmax=q.rmax)
     units = {k: u for k, u in COLUMNS.items() if k != "p" or cz is not None}
     data = {"name": None if found is None else found["name"], "position": answers.position(lon, lat, frame),
@@ -143,7 +142,7 @@ async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOpti
     return data
 
 
-async def _name_or_place(request: web.Request, q: queries.CoordsQuery | queries.TableQuery
+async def _name_or_place(request: web.Request, q: name_queries.CoordsQuery | queries.TableQuery
                          ) -> tuple[dict[str, Any] | None, float, float, str]:
     """Return (resolved object or None, lon, lat, sky frame) of a query that takes a name or a position."""
     given = queries.place(q)
@@ -152,17 +151,8 @@ async def _name_or_place(request: web.Request, q: queries.CoordsQuery | queries.
                            code="missing_parameter" if given is None else "two_positions", where="name")
     if given is not None:
         lon, lat, frame, pair = given
-        _check_rows(one_row(lon=lon, lat=lat), pair)
+        answers.check_single(one_row(lon=lon, lat=lat), pair)
         return None, lon, lat, frame
     found = await request.app[CATALOG].resolve(str(q.name))
     place = found["position"]["icrs"]
     return found, place["lon"], place["lat"], "icrs"
-
-
-def _check_rows(sent: dict[str, Any], pair: tuple[str, str] = ("lon", "lat")) -> None:
-    """Refuse a single position or velocity out of range, in the words of a row fault."""
-    for name, values in sent.items():
-        least, greatest, _ = ROW_LIMITS[name]
-        if not math.isnan(values[0]) and not least <= values[0] <= greatest:
-            fault = answers.row_fault(0, f"{name}_out_of_range", sent, pair)
-            raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=fault["code"], where=fault["column"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +74,7 @@ SCHEMAS: dict[str, Any] = {
             "v_rad": _num("km/s, positive = receding"), "v_rad_std": _num("km/s"), "v_pec": _V,
             "delta": _num(), "inside_fraction": _num(),
             "evidence": _num("(km/s)^-1"), "flags": _FLAG_LIST, "status": {"type": "string", "enum": list(STATUS)},
+            "velocity": _obj({"used": {"type": "string", "enum": ["own", "group", "given"]}}),
             "grid": {"type": "object"}, **_PROVENANCE}},
     "Velocity": {
         "type": "object",
@@ -99,14 +101,37 @@ SCHEMAS: dict[str, Any] = {
             "name": {"type": ["string", "null"]}, "position": _ref("Position"), "n": {"type": "integer"},
             "cz_observed": _num("km/s"), "unit": {"type": "object", "additionalProperties": _TEXT},
             "columns": _obj({c: _list(_num()) for c in COLUMNS}, required=False), "catalog": _CATALOG, **_PROVENANCE}},
+    "Resolved": _obj({"n": {"type": "integer"}, "n_ok": {"type": "integer"},
+                      "results": _list({"type": "object", "required": ["status", "name"]})}),
+    "Object": {"type": "object", "required": ["name", "object_type", "z_helio", "cz_helio", "position", "catalog"],
+               "properties": {"name": _TEXT, "object_type": _TEXT, "z_helio": _num(), "cz_helio": _num("km/s"),
+                              "cz_error": _num("km/s"), "cz_source": {"type": ["string", "null"]},
+                              "separation_deg": {"type": "number"}, "position": _obj({"icrs": _LON_LAT}), "catalog": _CATALOG}},
+    "Objects": {"type": "object", "required": ["n", "more_results", "objects", "frame"],
+                "properties": {"n": {"type": "integer", "description": "All that lie inside, listed or not"},
+                               "more_results": {"type": "boolean"}, "objects": _list(_ref("Object")), "frame": _TEXT}},
+    "Matches": {"type": "object", "required": ["n", "n_matched", "matches", "frame", "radius", "which"],
+                "properties": {"n": {"type": "integer"}, "n_matched": {"type": "integer"}, "frame": _TEXT,
+                               "matches": _list(_obj({"status": _TEXT, "objects": _list(_ref("Object"))}))}},
+    "Catalogs": _obj({"catalogs": _list({"type": "object", "required": ["id", "version", "name", "licence", "citation"]})}),
+    "ImportReport": {"type": "object", "required": ["catalog", "version", "n_read", "n_new", "n_updated", "n_unchanged",
+                                                    "n_rejected", "rejects"]},
+    "Dropped": _obj({"dropped": _TEXT}),
     "Alive": _obj({"ok": {"type": "boolean"}}),
     "Ready": _obj({"ready": {"type": "boolean"}, "workers": {"type": "integer"}, "catalog": {"type": "boolean"},
                    "fields": _list(_TEXT), "default_field": {"type": ["string", "null"]}}),
+    "VOTable": {"type": "string"},
+    "XML": {"type": "string"},
+    "Lines": {"type": "string"},
     "Index": {"type": "object"},
     "OpenAPI": {"type": "object"},
 }
 _MEDIA = {"json": "application/json", "msgpack": "application/msgpack", "csv": "text/csv",
-          "votable": "application/x-votable+xml"}
+          "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain"}
+_IN_PATH = {"flow_type": {"type": "string", "enum": list(FLOW_TYPES)},
+            "id": {"type": "string", "description": "Id of a catalogue, as GET /v1/catalogs lists it"},
+            "database": {"type": "string", "description": "A, S, N, V or any mixture: the same catalogues answer"},
+            "options": {"type": "string", "description": "-o and I, F as Sesame takes them; answers are text"}}
 
 
 def document(routes: Sequence[Route], prefixes: Sequence[str]) -> dict[str, Any]:
@@ -125,13 +150,14 @@ def document(routes: Sequence[Route], prefixes: Sequence[str]) -> dict[str, Any]
                  "description": "Distances and peculiar velocities of galaxies from reconstructed velocity fields. "
                                 "Angles in decimal degrees, velocities c z in km/s, lengths in Mpc through H0 or "
                                 "comoving h^-1 Mpc where named so."},
-        "paths": paths, "components": {"schemas": schemas}}
+        "paths": paths, "components": {"schemas": schemas, "securitySchemes": {
+            "token": {"type": "http", "scheme": "bearer", "description": "The administrator's token"}}}}
 
 
 def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) -> dict[str, Any]:
     summary = (route.handler.__doc__ or "").partition(": ")[2].strip()
     operation: dict[str, Any] = {
-        "operationId": "_".join(filter(None, (prefix.strip("/"), route.handler.__name__,
+        "operationId": "_".join(filter(None, (prefix.strip("/"), *_spelled(route),
                                               method.lower() if len(route.methods) > 1 else ""))),
         "summary": summary, "tags": [route.tag],
         "responses": {"200": {"description": "The answer", "content": {
@@ -139,10 +165,10 @@ def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) 
     for status in route.refusals:
         operation["responses"][str(status)] = {
             "description": "Refused, or not possible now", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
-    parameters = []
-    if "{flow_type}" in route.path:
-        parameters.append({"name": "flow_type", "in": "path", "required": True,
-                           "schema": {"type": "string", "enum": list(FLOW_TYPES)}})
+    if route.is_admin:
+        operation["security"] = [{"token": []}]
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": _IN_PATH[name]}
+                                        for name in re.findall(r"{(\w+)}", route.path)]
     if route.query is not None:
         schema = route.query.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, entry in schema["properties"].items():
@@ -157,7 +183,16 @@ def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) 
         schemas[name] = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
         operation["requestBody"] = {"required": True, "content": {
             "application/json": {"schema": _ref(name)}, "application/msgpack": {"schema": {}}}}
+    if route.uploads:
+        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
     return operation
+
+
+def _spelled(route: Route) -> list[str]:
+    """Return the words of an operation's id: the handler, and what tells its addresses apart when it has several."""
+    if route.tag != "Sesame":
+        return [route.handler.__name__]
+    return ["cgi"] * route.path.startswith("/cgi-bin") + [route.handler.__name__] + ["options"] * ("{options}" in route.path)
 
 
 def _answer(route: Route, fmt: str) -> dict[str, Any]:

@@ -24,13 +24,14 @@ log = logging.getLogger("gateway")
 _STATUS: dict[str, int] = {
     "malformed_json": 400, "malformed_msgpack": 400, "bad_request": 400, "repeated_parameter": 400,
     "unknown_name": 404, "not_a_galaxy": 404, "not_found": 404, "unknown_flow_type": 404,
-    "unknown_field": 404, "field_not_installed": 404, "method_not_allowed": 405, "not_acceptable": 406,
+    "unknown_field": 404, "field_not_installed": 404, "unknown_catalog": 404,
+    "token_missing": 401, "token_wrong": 403, "imports_closed": 403, "method_not_allowed": 405, "not_acceptable": 406,
     "ambiguous_name": 409, "body_too_large": 413, "too_many_rows": 413, "wrong_content_type": 415,
     "wrong_content_encoding": 415, "expectation_failed": 417, "headers_too_large": 431, "unknown_method": 501,
     "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503}
 _BY_KIND = {"usage": 422, "transient": 503, "timeout": 504, "fatal": 500}
-_TITLES = {400: "Malformed request", 404: "Not found", 405: "Method not allowed", 406: "Not acceptable",
-           409: "Ambiguous", 413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
+_TITLES = {400: "Malformed request", 401: "Token needed", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
+           406: "Not acceptable", 409: "Ambiguous", 413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
            417: "Expectation failed", 431: "Headers too large", 501: "Unknown method",
            500: "Internal error", 503: "Unavailable for now", 504: "Out of time"}
 RETRY_AFTER_S = 2
@@ -55,7 +56,7 @@ def problem(error: CosmicFlowsError, request_id: str | None = None) -> web.Respo
         if value is not None:
             body[key] = value
     body.update({k: v for k, v in error.extra.items() if k not in body})
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    headers = {503: {"Retry-After": str(RETRY_AFTER_S)}, 401: {"WWW-Authenticate": 'Bearer realm="cosmicflows"'}}.get(status)
     return web.Response(body=orjson.dumps(body, default=str), status=status, headers=headers,
                         content_type="application/problem+json")
 

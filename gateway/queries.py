@@ -36,11 +36,11 @@ def _decimal(value: Any) -> Any:
         text = value.strip()
         if any(mark in text.lower() for mark in _SEXAGESIMAL) or len(text.split()) > 1:
             raise ValueError("looks sexagesimal; send decimal degrees (an hour of right ascension is 15 degrees)")
-        return _plain(text)
+        return plain(text)
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Refuse digits in groups: 1_0 is ten in a program and a slip of the hand in a question."""
     if isinstance(value, str) and "_" in value:
         raise ValueError("is not a number; write the digits without _")
@@ -56,11 +56,13 @@ def _limits(option: str, text: str) -> Any:
     return Field(default=None, description=f"{text}; {least:g} to {greatest:g} {unit}".rstrip())
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A request that knows all its words: any other one is refused."""
+
     model_config = ConfigDict(extra="forbid", str_max_length=4096)
 
 
-class Options(_Strict):
+class Options(Strict):
     """Options every flow question takes."""
 
     field: str | None = Field(default=None, description="Velocity field; default: the server's")
@@ -86,13 +88,13 @@ class Options(_Strict):
         return FlowOptions(frame=frame, **named)
 
 
-class Format(_Strict):
+class Format(Strict):
     """The answer's media type, when the Accept header is not at hand."""
 
     format: Literal["json", "msgpack"] | None = Field(default=None, description="json (default) or msgpack")
 
 
-class Place(_Strict):
+class Place(Strict):
     """A position: one of four pairs, decimal degrees."""
 
     lon: Number | None = Field(default=None, description="Longitude in `frame`, deg")
@@ -104,27 +106,6 @@ class Place(_Strict):
     sgl: Number | None = Field(default=None, description="Supergalactic longitude, deg")
     sgb: Number | None = Field(default=None, description="Supergalactic latitude, deg")
     frame: str | None = Field(default=None, description="Sky frame of lon, lat: " + ", ".join(frames.SKY_FRAMES))
-
-
-class HintQuery(Format):
-    """Query of /hint_byname."""
-
-    name: Name
-    limit: Annotated[int, BeforeValidator(_plain), Field(ge=1, le=1000, description="Most hints to return")] = 50
-    require_velocity: bool = Field(default=True, description="Only galaxies with a known velocity")
-
-
-class NameQuery(Format):
-    """Query of /get_galaxy_detail."""
-
-    name: Name
-
-
-class CoordsQuery(Format, Place):
-    """Query of /get_coords."""
-
-    name: Name | None = None
-    distance: Number | None = Field(default=None, description="Comoving distance, Mpc, for SGX SGY SGZ", ge=0.0, le=1e5)
 
 
 class PositionQuery(Format, Place, Options):
@@ -143,6 +124,8 @@ class GalaxyQuery(Format, Options):
     name: Name
     cz: Number | None = Field(default=None, description="Use this velocity (km/s, in `cz_frame`), not the catalogue's")
     z: Number | None = Field(default=None, description="Use this redshift")
+    velocity: Literal["own", "group"] | None = Field(
+        default=None, description="own (default), or group: the mean velocity of the group of galaxies that holds it")
     sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
     grid: bool = Field(default=False, description="Add the distribution function")
 
@@ -156,49 +139,65 @@ class TableQuery(Place, Options):
     cz: Number | None = Field(default=None, description="Observed velocity in `cz_frame`, km/s: adds p(d)")
     z: Number | None = Field(default=None, description="Observed redshift, instead of cz")
     sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
-    n: Annotated[int, BeforeValidator(_plain), Field(ge=2, le=TABLE_ROWS_MAX, description="Rows of the table")] = 401
+    n: Annotated[int, BeforeValidator(plain), Field(ge=2, le=TABLE_ROWS_MAX, description="Rows of the table")] = 401
 
 
 _COLUMN = {"type": ["array", "null"], "items": {"type": ["number", "null"]}, "maxItems": ROWS_MAX}
 
 
-def _column(text: str) -> Any:
+def column(text: str) -> Any:
+    """Return the field of a list of numbers that may be left out."""
     return Field(default=None, description=text, json_schema_extra=_COLUMN)
 
 
-class ListBody(Format, Options):
+class Places(Strict):
+    """Positions: one of four pairs of columns of one length, decimal degrees."""
+
+    lon: Any = column("Longitudes in `frame`, deg")
+    lat: Any = column("Latitudes in `frame`, deg")
+    ra: Any = column("Right ascensions, ICRS, deg")
+    dec: Any = column("Declinations, ICRS, deg")
+    glon: Any = column("Galactic longitudes, deg")
+    glat: Any = column("Galactic latitudes, deg")
+    sgl: Any = column("Supergalactic longitudes, deg")
+    sgb: Any = column("Supergalactic latitudes, deg")
+    frame: str | None = Field(default=None, description="Sky frame of lon, lat: " + ", ".join(frames.SKY_FRAMES))
+
+
+class ListBody(Format, Places, Options):
     """Body of /get_flow/<type>: columns of one length and options."""
 
-    lon: Any = _column("Longitudes in `frame`, deg")
-    lat: Any = _column("Latitudes in `frame`, deg")
-    ra: Any = _column("Right ascensions, ICRS, deg")
-    dec: Any = _column("Declinations, ICRS, deg")
-    glon: Any = _column("Galactic longitudes, deg")
-    glat: Any = _column("Galactic latitudes, deg")
-    sgl: Any = _column("Supergalactic longitudes, deg")
-    sgb: Any = _column("Supergalactic latitudes, deg")
-    frame: str | None = Field(default=None, description="Sky frame of lon, lat: " + ", ".join(frames.SKY_FRAMES))
-    cz: Any = _column("c times redshifts in `cz_frame`, km/s")
-    z: Any = _column("Redshifts in `cz_frame`, instead of cz")
+    cz: Any = column("c times redshifts in `cz_frame`, km/s")
+    z: Any = column("Redshifts in `cz_frame`, instead of cz")
     sigma_cz: Any = Field(default=None, description="Errors of cz, km/s: one number or a list",
                           json_schema_extra={**_COLUMN, "type": ["array", "number", "null"]})
     grid: bool | None = Field(default=None, description=f"Add the distribution functions (default up to "
                                                         f"{GRID_ROWS_DEFAULT} objects)")
 
 
-Model = TypeVar("Model", bound=_Strict)
+Model = TypeVar("Model", bound=Strict)
 
 
-def parse_query(model: type[Model], request: web.Request) -> Model:
+def parse_query(model: type[Model], request: web.Request, many: str = "") -> Model:
     """Read a query string into a model.
+
+    Parameters
+    ----------
+    model : type
+    request : aiohttp.web.Request
+    many : str
+        The parameter that may be given many times and becomes a list.
 
     Raises
     ------
     UsageError
         When a parameter is unknown, repeated, missing or not of its type.
     """
-    values: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for key, value in request.query.items():
+        if key == many:
+            values.setdefault(key, []).append(value)
+            continue
         if key in values:
             raise BadParameter(f"parameter {key!r:.80} is given twice; give it once", code="repeated_parameter",
                                where=key[:80])
@@ -206,26 +205,27 @@ def parse_query(model: type[Model], request: web.Request) -> Model:
     if len(values.get("name", "")) > NAME_MAX:
         raise BadParameter(f"name has {len(values['name'])} characters; names have at most {NAME_MAX}",
                            code="bad_name", where="name")
-    return _validate(model, values)
+    return validate(model, values)
 
 
-async def parse_body(model: type[Model], request: web.Request) -> Model:
-    """Read a JSON or msgpack body into a model."""
+async def parse_body(model: type[Model], request: web.Request, holds: str = "the lists lon, lat, cz") -> Model:
+    """Read a JSON or msgpack body into a model; `holds` says in refusals what is expected in it."""
     if request.query:
         word = str(next(iter(request.query)))[:80]
-        raise BadParameter(f"parameter {word!r} stands in the address; put it into the body, beside the lists",
+        raise BadParameter(f"parameter {word!r} stands in the address; put it into the body",
                            code="unknown_parameter", where=word)
-    return _validate(model, await bodies.read(request))
+    return validate(model, await bodies.read(request, holds))
 
 
-def _validate(model: type[Model], values: dict[str, Any]) -> Model:
+def validate(model: type[Model], values: dict[str, Any]) -> Model:
+    """Return values as a model; raise the first mistake in words."""
     try:
         return model.model_validate(values)
     except ValidationError as exc:
         raise _complaint(model, exc) from None
 
 
-def _complaint(model: type[_Strict], exc: ValidationError) -> UsageError:
+def _complaint(model: type[Strict], exc: ValidationError) -> UsageError:
     errors = exc.errors(include_url=False)
     known = sorted(model.model_fields)
     for e in errors:
@@ -322,7 +322,7 @@ def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str,
                            code="missing_parameter" if body.cz is None else "two_velocities", where="cz")
     name = "cz" if body.z is None else "z"
     raw = {pair[0]: lon, pair[1]: lat, name: body.cz if body.z is None else body.z}
-    lists = {k: _numbers(k, v) for k, v in raw.items()}
+    lists = {k: numbers(k, v) for k, v in raw.items()}
     n = len(lists[pair[0]])
     for k, v in lists.items():
         if len(v) != n:
@@ -343,14 +343,21 @@ def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str,
     if isinstance(sigma, (int, float)) and not isinstance(sigma, bool):
         errors = np.full(n, float(sigma))
     else:
-        errors = _numbers("sigma_cz", sigma)
+        errors = numbers("sigma_cz", sigma)
         if len(errors) != n:
             raise BadParameter(f"{pair[0]} has {n} entries, sigma_cz has {len(errors)}; send one number or a list of "
                                "that length", code="unequal_lengths", where="sigma_cz")
     return {"lon": lists[pair[0]], "lat": lists[pair[1]], "cz": value, "sigma_cz": errors}, frame, pair
 
 
-def _numbers(name: str, value: Any) -> np.ndarray:
+def numbers(name: str, value: Any) -> np.ndarray:
+    """Return a list of a body, or a raw column, as float64; an entry that is no number becomes NaN.
+
+    Raises
+    ------
+    BadParameter
+        Code ``not_a_list``.
+    """
     if isinstance(value, bytes) and len(value) % 8 == 0:
         # a raw column of little-endian float64, as our own msgpack answers have
         return np.frombuffer(value, "<f8").astype(float)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from pydantic import BaseModel
 
-from . import health, legacy, queries
+from . import health, legacy, name_queries, names, queries
+from .faces import sesame, vo
 
 PREFIXES: tuple[str, ...] = ("", "/flow_query")
 """The CosmicFlows face stands at the root and where the original server is mounted."""
@@ -27,15 +28,19 @@ class Route:
     formats: tuple[str, ...] = ("json", "msgpack")
     refusals: tuple[int, ...] = (400, 404, 406, 422, 503)
     is_face: bool = True
+    is_admin: bool = False
+    uploads: bool = False
     tag: str = "CosmicFlows"
 
 
 _NAME = (400, 404, 406, 409, 422, 503)
 _FLOW = (400, 404, 406, 409, 422, 503, 504)
+_PLACE = (400, 406, 422, 503, 504)
+_BODY = (400, 406, 413, 415, 422, 503, 504)
 ROUTES: tuple[Route, ...] = (
-    Route("/hint_byname", legacy.hint_byname, ("Hints",), queries.HintQuery),
-    Route("/get_galaxy_detail", legacy.get_galaxy_detail, ("Detail",), queries.NameQuery, refusals=_NAME),
-    Route("/get_coords", legacy.get_coords, ("Coords",), queries.CoordsQuery, refusals=_NAME),
+    Route("/hint_byname", names.hint_byname, ("Hints",), name_queries.HintQuery),
+    Route("/get_galaxy_detail", legacy.get_galaxy_detail, ("Detail",), name_queries.NameQuery, refusals=_NAME),
+    Route("/get_coords", legacy.get_coords, ("Coords",), name_queries.CoordsQuery, refusals=_NAME),
     Route("/get_flow_by_position", legacy.get_flow_by_position, ("Distances", "Velocity"), queries.PositionQuery,
           refusals=_FLOW),
     Route("/get_flow_galaxy", legacy.get_flow_galaxy, ("Distances",), queries.GalaxyQuery, refusals=_FLOW),
@@ -43,6 +48,27 @@ ROUTES: tuple[Route, ...] = (
           formats=("json", "msgpack", "csv", "votable")),
     Route("/get_flow/{flow_type}", legacy.get_flow, ("DistanceList",), body=queries.ListBody, methods=("POST", "GET"),
           refusals=(400, 404, 406, 413, 415, 422, 503, 504)),
+    Route("/v1/resolve", names.resolve_many, ("Resolved",), body=name_queries.ResolveBody, methods=("POST",), refusals=_BODY,
+          is_face=False, tag="Names and places"),
+    Route("/v1/cone", names.cone, ("Objects",), name_queries.ConeQuery, refusals=_PLACE, is_face=False, tag="Names and places",
+          formats=name_queries.TABLE_FORMATS),
+    Route("/v1/box", names.box, ("Objects",), name_queries.BoxQuery, refusals=_PLACE, is_face=False, tag="Names and places",
+          formats=name_queries.TABLE_FORMATS),
+    Route("/v1/crossmatch", names.crossmatch, ("Matches",), body=name_queries.MatchBody, methods=("POST",), refusals=_BODY,
+          is_face=False, tag="Names and places"),
+    Route("/v1/catalogs", names.catalogs, ("Catalogs",), name_queries.AnswerQuery, refusals=_PLACE, is_face=False,
+          tag="Catalogues"),
+    Route("/v1/catalogs", names.import_catalog, ("ImportReport",), name_queries.ImportQuery, methods=("POST",), uploads=True,
+          refusals=(400, 401, 403, 404, 406, 413, 422, 503, 504), is_face=False, is_admin=True, tag="Catalogues"),
+    Route("/v1/catalogs/{id}", names.drop_catalog, ("Dropped",), name_queries.AnswerQuery, methods=("DELETE",),
+          refusals=(400, 401, 403, 404, 406, 422, 503, 504), is_face=False, is_admin=True, tag="Catalogues"),
+    Route("/vo/conesearch", vo.conesearch, ("VOTable",), vo.ConeSearchQuery, refusals=(), is_face=False, formats=("votable",),
+          tag="Virtual Observatory"),
+    Route("/vo/availability", vo.availability, ("XML",), refusals=(), is_face=False, formats=("xml",), tag="Virtual Observatory"),
+    Route("/vo/capabilities", vo.capabilities, ("XML",), refusals=(400,), is_face=False, formats=("xml",),
+          tag="Virtual Observatory"),
+    *(Route(f"{base}/{rest}", sesame.sesame, ("Lines",), refusals=(), is_face=False, formats=("text",), tag="Sesame")
+      for base in ("/sesame", "/cgi-bin/nph-sesame") for rest in ("{database}", "{options}/{database}")),
     Route("/livez", health.livez, ("Alive",), is_face=False, formats=("json",), refusals=(), tag="Service"),
     Route("/readyz", health.readyz, ("Ready",), is_face=False, formats=("json",), refusals=(503,), tag="Service"),
     Route("/openapi.json", health.openapi, ("OpenAPI",), is_face=False, formats=("json",), refusals=(), tag="Service"),

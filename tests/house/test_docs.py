@@ -97,7 +97,8 @@ def test_links_between_the_pages_lead_somewhere() -> None:
 
 def test_every_code_of_a_refusal_stands_in_the_api_page() -> None:
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
-    sources = [*(ROOT / "gateway").glob("*.py"), *(ROOT / "cfcore" / f"{name}.py" for name in ("distances", "options", "frames"))]
+    sources = [*(ROOT / "gateway").rglob("*.py"),
+               *(ROOT / "cfcore" / f"{name}.py" for name in ("distances", "options", "frames"))]
     codes = {code for path in sources for code in re.findall(r'code="([a-z_]+)"', path.read_text("utf-8"))}
     for code in (codes | {"bad_parameter", "internal", "deadline"}) - NOT_OVER_HTTP:
         assert f"`{code}`" in page, code

@@ -18,6 +18,7 @@ ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
 EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
+         "catalog_svc/postgres.py": {"psycopg"},
          **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "quantity_velocity",
                                                    "sources", "astrotable")}}
 SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},

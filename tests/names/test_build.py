@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
+import orjson
 import pytest
 
-from catalog_svc import build, tables
+from catalog_svc import build
+from catalog_svc import openngc as tables
+from catalog_svc.sqlite import SqliteLibrary, listed
 from catalog_svc.store import Store
 from cfcore.cosmology import C_KMS
-from cfcore.errors import InternalError
+from cfcore.errors import CosmicFlowsError, InternalError
 
 GALAXIES = ("G", "GPair", "GTrpl", "GGroup")
 
 
 def test_all_galaxies_of_openngc_are_in_and_809_have_no_velocity(store: Store) -> None:
-    assert store.meta["galaxies"] == "10791"
-    assert store.meta["without_velocity"] == "809"
-    assert store.meta["licence"] == "CC-BY-SA-4.0"
+    facts = store.volumes[0].facts
+
+    assert (facts["galaxies"], facts["without_velocity"], facts["licence"]) == (10791, 809, "CC-BY-SA-4.0")
+
+
+def ensured(data: Path) -> SqliteLibrary:
+    """Return the library of a folder with the built-in catalogues made."""
+    library = SqliteLibrary(data)
+    build.ensure(library)
+    return library
+
+
+def file_of(library: SqliteLibrary, id: str = "openngc") -> Path:
+    """Return the file of a volume."""
+    return next(v.path for v in library.volumes() if v.id == id)
 
 
 def test_velocity_is_c_times_redshift_and_never_radvel(store: Store, openngc: list[sqlite3.Row]) -> None:
-    checked = 0
+    checked, corrected = 0, {r["name"].replace(" ", "") for r in build.read_csv("corrections.csv") if r["field"] == "z_helio"}
     for row in openngc:
-        if row["type"] in GALAXIES:
+        if row["type"] in GALAXIES and re.sub("(?<=[CI])0+", "", row["name"]) not in corrected:
             found = store.resolve(row["name"])
             z = row["redshift"]
             assert found["z_helio"] == z
@@ -54,79 +70,90 @@ def test_ngc_4993_stands_where_the_sky_has_it(store: Store) -> None:
 
 
 def test_a_second_start_finds_the_file_and_leaves_it_alone(data: Path) -> None:
-    before = build.ensure(data).stat()
-
-    after = build.ensure(data).stat()
+    with closing(ensured(data)) as one, closing(ensured(data)) as other:
+        before, after = file_of(one).stat(), file_of(other).stat()
 
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database at all", b"SQLite format 3\x00" + b"\x00" * 4096])
-def test_a_torn_or_foreign_file_counts_as_none(tmp_path: Path, damage: bytes) -> None:
-    (tmp_path / "x").write_bytes(damage)
+def test_a_torn_or_foreign_file_of_ours_is_built_anew(data: Path, tmp_path: Path, damage: bytes) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    with closing(SqliteLibrary(tmp_path / "data")) as library:
+        torn = file_of(library)
+    torn.chmod(0o644)
+    torn.write_bytes(damage)
 
-    assert build.built_from(tmp_path / "x") is None
+    with closing(ensured(tmp_path / "data")) as library:
+        assert Store(library).resolve("M 31")["canonical"] == "NGC 224"
 
 
-def test_a_file_from_other_inputs_is_rebuilt_whole(data: Path, tmp_path: Path) -> None:
-    target = tmp_path / "catalog" / "openngc.sqlite"
-    target.parent.mkdir()
-    shutil.copy(build.ensure(data), target)
-    target.with_suffix(".draft").write_bytes(b"left behind by a crash")
-    with closing(sqlite3.connect(target)) as db:
-        db.execute("UPDATE meta SET value = 'of an older pyongc' WHERE key = 'fingerprint'")
-        db.execute("DELETE FROM name")
-        db.commit()
+def test_a_volume_of_other_inputs_is_rebuilt_and_what_a_crash_left_is_removed(data: Path, tmp_path: Path,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    folder = tmp_path / "data" / "catalog"
+    (folder / "openngc.draft").write_bytes(b"left behind by a crash")
+    (folder / "openngc-00000000.sqlite").write_bytes(b"of a list that was never written")
+    before = {r["id"]: r["version"] for r in listed(folder)}
+    monkeypatch.setattr(build, "_OPENNGC_INPUTS", (*build._OPENNGC_INPUTS, "denied.csv"))
 
-    with closing(Store(build.ensure(tmp_path))) as store:
-        assert store.resolve("M 31")["canonical"] == "NGC 224"
-    assert build.built_from(target) == build.fingerprint(build.find_source())
-    assert sorted(p.name for p in target.parent.iterdir()) == ["openngc.lock", "openngc.sqlite"]
+    with closing(ensured(tmp_path / "data")) as library:
+        assert Store(library).resolve("M 31")["canonical"] == "NGC 224"
+
+    after = listed(folder)
+    assert [r["id"] for r in after] == ["openngc", "clusters"]
+    assert after[0]["version"] != before["openngc"] and after[1]["version"] == before["clusters"]
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*(r["file"] for r in after), "volumes.json", "write.lock"])
 
 
 def test_the_fingerprint_follows_version_and_content_of_the_source(tmp_path: Path) -> None:
-    source = build.find_source()
+    package = build.find_package()
     other = tmp_path / "ongc.db"
-    other.write_bytes(source.path.read_bytes() + b"\0")
+    other.write_bytes(package.path.read_bytes() + b"\0")
 
-    prints = {build.fingerprint(s) for s in (
-        source, build.Source(source.path, "9.9"), build.Source(other, source.version))}
+    prints = {build.fingerprint((name,), version, path) for name, version, path in (
+        ("names.py", package.version, package.path), ("names.py", "9.9", package.path), ("names.py", package.version, other),
+        ("build.py", package.version, package.path))}
 
-    assert len(prints) == 3
+    assert len(prints) == 4
 
 
 def test_a_reader_keeps_its_file_while_it_is_replaced(data: Path, tmp_path: Path) -> None:
-    target = tmp_path / "catalog" / "openngc.sqlite"
-    target.parent.mkdir()
-    shutil.copy(build.ensure(data), target)
-    with closing(Store(target)) as store:
-        shutil.copy(target, tmp_path / "new")
-        (tmp_path / "new").replace(target)
+    shutil.copytree(data, tmp_path / "data")
+    with closing(SqliteLibrary(tmp_path / "data")) as library:
+        store = Store(library)
+        with closing(SqliteLibrary(tmp_path / "data")) as writer:
+            writer.drop("openngc")
         assert store.resolve("NGC 4993")["canonical"] == "NGC 4993"
+        assert not file_of(library).exists()
 
 
 def test_opening_takes_less_than_20_ms_at_its_best(data: Path) -> None:
-    path, best = build.ensure(data), math.inf
+    best = math.inf
     for _ in range(10):
         start = time.perf_counter()
-        Store(path).close()
+        with closing(SqliteLibrary(data)) as library:
+            Store(library)
         best = min(best, time.perf_counter() - start)
 
     assert best < 0.020
 
 
-def test_a_file_that_is_no_store_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "x.sqlite").write_bytes(b"nonsense" * 1000)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"volumes": [{"id": "x"}]}', '{"volumes": 3}'])
+def test_a_list_that_is_none_is_refused_with_the_way_out(tmp_path: Path, text: str) -> None:
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "volumes.json").write_text(text)
 
-    with pytest.raises(InternalError, match="delete it and start again"):
-        Store(tmp_path / "x.sqlite")
+    with pytest.raises(InternalError, match="catalog/volumes.json"):
+        SqliteLibrary(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(InternalError, match="--data DIR"):
-        build.ensure(tmp_path / "file")
+    with pytest.raises(CosmicFlowsError, match="--data DIR") as caught:
+        ensured(tmp_path / "file")
+    assert caught.value.code == "catalog_not_writable"
 
 
 def test_a_correction_is_applied_and_told_with_reason_and_reference(store: Store) -> None:
@@ -142,10 +169,12 @@ def test_a_corrected_velocity_brings_its_own_source(openngc: list[sqlite3.Row]) 
     rows = [dict(row) for row in openngc if row["name"] == "NGC4365"]
     fix = {"name": "NGC 4365", "field": "z_helio", "value": "0.0041", "reason": "why", "reference": "who"}
 
-    made = tables.assemble(rows, {"G": "Galaxy"}, version="1", corrections=[fix], aliases=[], denied=[])
+    made = tables.assemble(rows, {"G": "Galaxy"}, version="1", corrections=[fix], aliases=[])
 
-    assert made.objects[0][6:8] == (0.0041, "who")
-    assert "Corrected: z_helio 0.0041 instead of -0.00022: why (who)" in str(made.objects[0][8])
+    assert made.entry[0][10] == made.entry[0][12] == 0.0041
+    facts = orjson.loads(made.entry[0][14])
+    assert (facts["source"], facts["reference"]) == ("correction of OpenNGC", "who")
+    assert "Corrected: z_helio 0.0041 instead of -0.00022: why (who)" in facts["notes"]
 
 
 @pytest.mark.parametrize(("table", "row"), [
@@ -155,7 +184,7 @@ def test_a_corrected_velocity_brings_its_own_source(openngc: list[sqlite3.Row]) 
 def test_a_line_of_ours_that_fits_nothing_stops_the_build(openngc: list[sqlite3.Row], table: str,
                                                           row: dict[str, str]) -> None:
     rows = [dict(r) for r in openngc if r["name"] == "NGC4365"]
-    ours = {"corrections": [], "aliases": [], "denied": []} | {table: [row]}
+    ours = {"corrections": [], "aliases": []} | {table: [row]}
 
     with pytest.raises(InternalError, match=table):
         tables.assemble(rows, {"G": "Galaxy"}, version="1", **ours)

@@ -35,7 +35,8 @@ def test_ngc_comes_in_natural_numeric_order_and_says_there_is_more(store: Store)
     ("mcg 7-2-016", ["MCG +07-02-016"]), ("Andr", ["Andromeda Galaxy", "Andromeda Nebula"]),
     ("sombrer", ["Sombrero Galaxy"]),
     ("Anten", ["NGC 4038", "NGC 4039"]), ("NGC 190 NED", ["NGC 190 NED01", "NGC 190 NED02"]),
-    ("2masx J1309477", ["2MASX J13094770-2323017"]), ("Coma", ["Coma Pinwheel"]), ("NGC 99999", []), ("zzz", [])])
+    ("2masx J1309477", ["2MASX J13094770-2323017"]),
+    ("Coma", ["Coma Pinwheel", "Coma Berenices cluster", "Coma cluster"]), ("NGC 99999", []), ("zzz", [])])
 def test_hints_are_typed_as_the_user_typed(store: Store, typed: str, hints: list[str]) -> None:
     assert store.hints(typed) == (hints, False)
 

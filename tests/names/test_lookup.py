@@ -10,7 +10,7 @@ from astropy.coordinates import SkyCoord
 from catalog_svc import build
 from catalog_svc.store import Store
 from cfcore.cosmology import C_KMS
-from cfcore.errors import Ambiguous, UnknownName
+from cfcore.errors import Ambiguous, CosmicFlowsError, UnknownName
 
 
 def refusal(store: Store, name: str) -> UnknownName:
@@ -22,12 +22,12 @@ def refusal(store: Store, name: str) -> UnknownName:
 
 
 def test_resolve_answers_in_the_agreed_shape(store: Store) -> None:
-    version = build.find_source().version
+    version = build.find_package().version
 
     assert store.resolve("messier 31") == {
         "name": "MESSIER 031", "canonical": "NGC 224", "object_type": "Galaxy", "matched_as": "identifier",
         "redirected_from": None, "position": {"icrs": {"lon": 10.684791666667, "lat": 41.269055555556}},
-        "z_helio": -0.001, "cz_helio": C_KMS * -0.001, "cz_error": None,
+        "z_helio": -0.001, "cz_helio": C_KMS * -0.001, "cz_error": None, "cz_reference": None, "cz_spread": None,
         "cz_source": f"OpenNGC (pyongc {version}), column redshift; cz = c * z",
         "catalog": {"name": f"OpenNGC (pyongc {version})", "version": version, "licence": "CC-BY-SA-4.0"}}
 
@@ -55,13 +55,29 @@ def test_a_galaxy_without_velocity_resolves_with_null(store: Store) -> None:
     ("Centaurus A", "NGC 5128"), ("cen a", "NGC 5128"), ("Virgo A", "NGC 4486"), ("Fornax A", "NGC 1316"),
     ("Perseus A", "NGC 1275"), ("LMC", "ESO 056-115"), ("Large Magellanic Cloud", "ESO 056-115"), ("smc", "NGC 292"),
     ("Triangulum Galaxy", "NGC 598"), ("bode\u2019s galaxy", "NGC 3031"), ("Bodes", "NGC 3031"),
-    ("3C 274", "NGC 4486"),
-    ("Arp 220", "IC 4553"), ("Virgo Galaxy", "NGC 4486"), ("Coma Pinwheel", "NGC 4254"), ("Leo I", "UGC 5470"),
+    ("Virgo Galaxy", "NGC 4486"), ("Coma Pinwheel", "NGC 4254"), ("Leo I", "UGC 5470"),
     ("Stephan's Quintet", "HCG 92"), ("Cocoon", "NGC 4490")])
 def test_common_names_resolve_whatever_case_suffix_and_apostrophe(store: Store, name: str, canonical: str) -> None:
     found = store.resolve(name)
 
     assert (found["canonical"], found["matched_as"]) == (canonical, "common_name")
+
+
+@pytest.mark.parametrize(("name", "canonical"), [
+    ("3C 274", "NGC 4486"), ("3CR274", "NGC 4486"), ("3c 272.1", "NGC 4374"), ("Arp 220", "IC 4553"), ("ARP 0220", "IC 4553"),
+    ("Coma cluster", "Coma cluster"), ("the Virgo Cluster", "Virgo cluster"), ("Abell 1656", "Coma cluster"),
+    ("A1656", "Coma cluster"), ("ACO 426", "Perseus cluster"), ("abell s0373", "Fornax cluster")])
+def test_radio_names_and_clusters_resolve_in_every_spelling(store: Store, name: str, canonical: str) -> None:
+    assert store.resolve(name)["canonical"] == canonical
+
+
+def test_a_cluster_is_an_object_of_its_own_with_a_mean_redshift_and_its_reference(store: Store) -> None:
+    coma = store.resolve("Coma cluster")
+
+    assert coma["object_type"] == "Cluster of galaxies"
+    assert coma["cz_helio"] == pytest.approx(6925)
+    assert "Struble" in coma["cz_reference"]
+    assert store.detail("Coma cluster")["cross_ids"] == ["Abell 1656"]
 
 
 def test_every_alias_of_ours_leads_to_its_target_or_names_it_as_a_candidate(store: Store) -> None:
@@ -142,7 +158,7 @@ def test_detail_has_the_agreed_shape(store: Store) -> None:
     assert set(detail) == {
         "name", "canonical", "object_type", "matched_as", "redirected_from", "z_helio", "cz_helio", "position",
         "velocities", "magnitudes", "morphology", "size_arcmin", "cross_ids", "common_names", "distances", "notes",
-        "catalog"}
+        "catalog", "catalogs", "group"}
     assert detail["magnitudes"] == {
         "B": 13.45, "V": None, "J": 10.18, "H": 9.51, "K": 9.22, "surface_brightness": 23.16}
     assert detail["size_arcmin"] == {"major": 1.55, "minor": 1.35, "pa": 173}
@@ -189,5 +205,28 @@ def test_the_cmb_velocity_is_the_dipole_seen_from_the_apex(store: Store) -> None
 
 
 def test_a_doubtful_velocity_is_said_in_the_notes(store: Store) -> None:
-    for name in ("NGC 4365", "NGC 3500", "NGC 6470"):
+    for name in ("IC 3442", "NGC 3500", "NGC 6470"):
         assert any("doubtful" in note for note in store.detail(name)["notes"])
+
+
+def test_a_long_list_of_unknown_names_gets_suggestions_for_the_first_hundred(store: Store) -> None:
+    answers = store.resolve_many(["Andromida", "M 31"] * 150)
+
+    unknown = [a for a in answers if a["status"] == "unknown_name"]
+    assert len(unknown) == 150 and all(a["status"] == "ok" for a in answers[1::2])
+    assert [bool(a["suggestions"]) for a in unknown] == [True] * 100 + [False] * 50
+
+
+def test_many_names_at_once_are_answered_as_one_by_one(store: Store) -> None:
+    names = ["NGC 4993", "n4993", "IC 39", "Virgo", "Virgo cluster", "A1656", "Antennae", "M 1", "", "x\0", "Sombrero",
+             "NGC 99999", "3C 274", "Crab Nebula", "Milky Way", "ESO-LV 870-0440", "\u4eca", "Andromida"] * 30
+
+    together = store.resolve_many(names[:len(names) // 2])
+
+    for name, answer in zip(names, together):
+        if answer["status"] == "ok":
+            assert {"status": "ok", **store.resolve(name)} == answer
+        else:
+            with pytest.raises(CosmicFlowsError) as caught:
+                store.resolve(name)
+            assert (caught.value.code, caught.value.message) == (answer["status"], answer["detail"])

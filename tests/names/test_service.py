@@ -17,9 +17,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from catalog_svc import build
 from catalog_svc.app import build_app, build_runner
-from catalog_svc.store import Store
+from catalog_svc.desk import Desk
 
 ROOT = Path(__file__).resolve().parents[2]
 Answer = tuple[int, dict[str, object]]
@@ -164,11 +163,11 @@ def test_bytes_that_are_no_utf8_are_answered(socket_path: str) -> None:
 
 def test_an_unforeseen_failure_is_json_500_without_traceback(data: Path, tmp_path: Path,
                                                              caplog: pytest.LogCaptureFixture) -> None:
-    store = Store(build.ensure(data))
-    store.close()  # from here on every look-up fails as a broken disk would
+    desk = Desk(data)
+    desk.close()  # from here on every look-up fails as a broken disk would
 
     async def run() -> Answer:
-        runner = build_runner(build_app(store))
+        runner = build_runner(build_app(desk))
         await runner.setup()
         await web.UnixSite(runner, str(tmp_path / "s")).start()
         try:
@@ -239,7 +238,8 @@ def test_two_starts_at_once_on_an_empty_folder_both_serve(tmp_path: Path) -> Non
         for path in (one, two):
             (status, body), = ask(str(path), ("/v1/resolve", {"name": "NGC 4993"}))
             assert (status, body["canonical"]) == (200, "NGC 4993")
-    assert [p.name for p in sorted((data / "catalog").iterdir())] == ["openngc.lock", "openngc.sqlite"]
+    assert [p.name.partition("-")[0] for p in sorted((data / "catalog").iterdir())] == ["clusters", "openngc", "volumes.json",
+                                                                                        "write.lock"]
 
 
 def test_a_socket_left_by_a_crash_is_taken_over_but_a_served_one_is_not(data: Path, tmp_path: Path) -> None:

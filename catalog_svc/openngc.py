@@ -1,4 +1,4 @@
-"""Turn the rows of OpenNGC into the rows of our store: pure functions, no file.
+"""Turn the rows of OpenNGC into the rows of a volume: pure functions, no file.
 
 Four things need care: duplicates point to their master, identifiers are written in several ways, one name may belong
 to two objects, and a few entries are wrong (`corrections.csv`, each with its reason).
@@ -15,8 +15,9 @@ import orjson
 
 from cfcore.errors import InternalError
 
-from . import names
+from . import entries, names, schema
 from .families import ORDER, Designation
+from .volumes import Row as StoredRow
 
 GALAXY_TYPES = frozenset({"G", "GPair", "GTrpl", "GGroup"})
 
@@ -32,12 +33,11 @@ Row = dict[str, object]
 
 @dataclass
 class Tables:
-    """Collect the rows of the store, table by table, and what was counted on the way."""
+    """Collect the rows of the volume, table by table, and what was counted on the way."""
 
-    objects: list[tuple[object, ...]] = field(default_factory=list)
-    names: list[tuple[object, ...]] = field(default_factory=list)
-    common: list[tuple[object, ...]] = field(default_factory=list)
-    denied: list[tuple[object, ...]] = field(default_factory=list)
+    entry: list[StoredRow] = field(default_factory=list)
+    name: list[StoredRow] = field(default_factory=list)
+    common: list[StoredRow] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -49,16 +49,24 @@ class _Object:
     row: Row
     canonical: str
     is_galaxy: bool
+    ra: float | None
+    dec: float | None
     z_helio: float | None
-    z_source: str | None
+    source: str
+    reference: str | None
     common: list[str]
     notes: list[str]
     cross_ids: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
+    @property
+    def flags(self) -> int:
+        """Bits of the object's names."""
+        return schema.HAS_VELOCITY if self.z_helio is not None else 0
+
 
 def assemble(rows: list[Row], types: dict[str, str], *, version: str, corrections: list[dict[str, str]],
-             aliases: list[dict[str, str]], denied: list[dict[str, str]]) -> Tables:
-    """Make the rows of the store.
+             aliases: list[dict[str, str]]) -> Tables:
+    """Make the rows of the volume.
 
     Parameters
     ----------
@@ -68,7 +76,7 @@ def assemble(rows: list[Row], types: dict[str, str], *, version: str, correction
         Table ``objTypes``: code to words.
     version : str
         Release of pyongc, for the source of velocities.
-    corrections, aliases, denied : list of dict
+    corrections, aliases : list of dict
         Our own small tables.
 
     Raises
@@ -80,29 +88,33 @@ def assemble(rows: list[Row], types: dict[str, str], *, version: str, correction
     objects = {keys[str(row["name"])]: _object(row, keys[str(row["name"])], version)
                for row in rows if row["type"] != "Dup"}
     masters = {keys[str(row["name"])]: _master(row, objects) for row in rows if row["type"] == "Dup"}
-    _correct(objects, corrections)
-    claims = _claims(rows, keys, objects, masters)
+    dropped = _correct(objects, corrections)
+    claims = [c for c in _claims(rows, keys, objects, masters) if (c[2], c[0]) not in dropped]
+    for alias in aliases:
+        owner = _find(objects, masters, alias["target"], "aliases.csv")
+        claim = _claim(alias["alias"], _IDENTIFIER, owner.canonical)
+        if isinstance(claim[3], Designation):
+            claims.append(claim)  # 3C 274 and Arp 220 are written in many ways
+        else:
+            owner.common.append(alias["alias"])
 
     made = Tables()
-    owners = _owners(claims)
-    for key, found in owners.items():
+    for key, found in _owners(claims).items():
         standing = min(s for s, _ in found.values())
         for obj, (_, spelled) in found.items():
             galaxy = objects[obj]
-            hint = galaxy.is_galaxy and isinstance(spelled, Designation) and len(found) == 1
-            family = (spelled.family, spelled.rank, spelled.tail) if isinstance(spelled, Designation) else (None,) * 3
-            made.names.append((key, galaxy.id, standing == _DUPLICATE, *family, hint, galaxy.z_helio is not None))
+            place = entries.place(spelled) if isinstance(spelled, Designation) else (0, key)
+            made.name.append((*place, galaxy.id, galaxy.flags | (schema.REDIRECT if standing == _DUPLICATE else 0)))
             if galaxy.is_galaxy and key != obj:
                 shown = key if isinstance(spelled, Designation) else spelled
-                galaxy.cross_ids[shown] = (ORDER.get(str(family[0]), len(ORDER)), family[1] or 0, shown)
-    for alias in aliases:
-        _find(objects, masters, alias["target"], "aliases.csv").common.append(alias["alias"])
+                family = spelled.family if isinstance(spelled, Designation) else ""
+                galaxy.cross_ids[shown] = (ORDER.get(family, len(ORDER)), place[0], shown)
     made.common = _common(objects)
-    made.denied = [(names.fold(row["name"]).full, row["name"], row["what"], row["instead"]) for row in denied]
-    made.objects = [_stored(obj, types) for obj in objects.values()]
+    made.entry = [_stored(obj, types) for obj in objects.values()]
     galaxies = [obj for obj in objects.values() if obj.is_galaxy]
     made.counts = {"galaxies": len(galaxies), "without_velocity": sum(g.z_helio is None for g in galaxies),
-                   "objects": len(objects), "names": len(made.names), "duplicates": len(masters)}
+                   "velocities": sum(g.z_helio is not None for g in galaxies), "entries": len(objects),
+                   "names": len(made.name), "duplicates": len(masters)}
     return made
 
 
@@ -119,8 +131,8 @@ def _object(row: Row, canonical: str, version: str) -> _Object:
     z = row["redshift"] if is_galaxy else None
     notes = [f"{who}: {row[column]}" for who, column in (("NED", "nednotes"), ("OpenNGC", "ongcnotes"))
              if row[column]]
-    return _Object(int(str(row["id"])), row, canonical, is_galaxy, None if z is None else float(str(z)),
-                   None if z is None else f"OpenNGC (pyongc {version}), column redshift; cz = c * z",
+    return _Object(int(str(row["id"])), row, canonical, is_galaxy, _degrees(row["ra"]), _degrees(row["dec"]),
+                   None if z is None else float(str(z)), f"OpenNGC (pyongc {version}), column redshift; cz = c * z", None,
                    [n.strip() for n in str(row["commonnames"] or "").split(",") if n.strip()], notes)
 
 
@@ -140,25 +152,37 @@ def _numbers(row: Row, column: str) -> list[str]:
     return [n.strip() for n in str(row[column] or "").split(",") if n.strip()]
 
 
-def _correct(objects: dict[str, _Object], corrections: list[dict[str, str]]) -> None:
+def _correct(objects: dict[str, _Object], corrections: list[dict[str, str]]) -> set[tuple[str, str]]:
+    """Apply our corrections, each with a note; return the identifiers to leave out as (object, key)."""
+    dropped = set()
     for fix in corrections:
         obj, value = _find(objects, {}, fix["name"], "corrections.csv"), fix["value"]
-        text = f"{fix['reason']} ({fix['reference']})"
+        why = f"{fix['reason']} ({fix['reference']})"
         match fix["field"]:
             case "add_common_name":
                 obj.common.append(value)
-                obj.notes.append(f"Corrected: common name {value} added: {text}")
+                obj.notes.append(f"Corrected: common name {value} added: {why}")
             case "remove_common_name":
                 obj.common.remove(value)
-                obj.notes.append(f"Corrected: common name {value} removed: {text}")
+                obj.notes.append(f"Corrected: common name {value} removed: {why}")
+            case "remove_identifier":
+                dropped.add((obj.canonical, _claim(value, _IDENTIFIER, obj.canonical)[0]))
+                obj.notes.append(f"Corrected: identifier {value} removed: {why}")
             case "z_helio":
-                obj.notes.append(f"Corrected: z_helio {value} instead of {obj.z_helio}: {text}")
-                obj.z_helio, obj.z_source = float(value), fix["reference"]
+                obj.notes.append(f"Corrected: z_helio {value} instead of {obj.z_helio}: {why}")
+                obj.z_helio, obj.source, obj.reference = float(value), "correction of OpenNGC", fix["reference"]
+            case "ra" | "dec":
+                obj.notes.append(f"Corrected: {fix['field']} {value} instead of {getattr(obj, fix['field']):.5f} deg: {why}")
+                setattr(obj, fix["field"], float(value))
+            case "type":
+                obj.notes.append(f"Corrected: type {value} instead of {obj.row['type']}: {why}")
+                obj.row["type"], obj.is_galaxy = value, value in GALAXY_TYPES
             case "note":
-                obj.notes.append(f"Note: {value}: {text}")
+                obj.notes.append(f"Note: {value}: {why}")
             case other:
-                raise InternalError(f"corrections.csv names the unknown field {other!r:.80}; "
-                                    "use add_common_name, remove_common_name, z_helio or note")
+                raise InternalError(f"corrections.csv names the unknown field {other!r:.80}; use z_helio, ra, dec, type, "
+                                    "add_common_name, remove_common_name, remove_identifier or note")
+    return dropped
 
 
 def _find(objects: dict[str, _Object], masters: dict[str, str | None], name: str, table: str) -> _Object:
@@ -195,7 +219,7 @@ def _claims(rows: list[Row], keys: dict[str, str], objects: dict[str, _Object],
 
 
 def _claim(text: str, standing: int, owner: str) -> Claim:
-    spelled = names.read(text)  # printable ASCII with single blanks already, so `clean` would change nothing
+    spelled = names.read(names.clean(text))
     if spelled is None:
         return names.plain_key(text) or text, standing, owner, text
     return spelled.key, standing, owner, spelled
@@ -211,34 +235,36 @@ def _owners(claims: list[Claim]) -> dict[str, dict[str, tuple[int, Designation |
     return by_key
 
 
-def _common(objects: dict[str, _Object]) -> list[tuple[object, ...]]:
+def _common(objects: dict[str, _Object]) -> list[StoredRow]:
     by_fold: dict[str, dict[tuple[int, str], _Object]] = defaultdict(dict)
     for obj in objects.values():
         for shown in obj.common:
             by_fold[names.fold(shown).short][obj.id, shown] = obj
-    out: list[tuple[object, ...]] = []
+    out: list[StoredRow] = []
     for short, found in by_fold.items():
         # Where a galaxy and something else share a name, who asks us for flows means the galaxy.
         galaxies = {k: o for k, o in found.items() if o.is_galaxy}
-        out.extend((short, names.fold(shown).full, shown, number, obj.is_galaxy, obj.z_helio is not None)
+        out.extend((short, names.fold(shown).full, shown, number, obj.flags)
                    for (number, shown), obj in (galaxies or found).items())
     return out
 
 
-def _stored(obj: _Object, types: dict[str, str]) -> tuple[object, ...]:
+def _stored(obj: _Object, types: dict[str, str]) -> StoredRow:
     row = obj.row
     facts: dict[str, object] = {"object_type": types[str(row["type"])], "common_names": obj.common}
     if obj.is_galaxy:
-        if row["ra"] is None or row["dec"] is None:
+        if obj.ra is None or obj.dec is None:
             raise InternalError(f"{obj.canonical} has no position in OpenNGC; the tables of pyongc changed")
         facts |= {
             "magnitudes": {"B": row["bmag"], "V": row["vmag"], "J": row["jmag"], "H": row["hmag"], "K": row["kmag"],
                            "surface_brightness": row["sbrightn"]},
             "morphology": row["hubble"] or None,
             "size_arcmin": {"major": row["majax"], "minor": row["minax"], "pa": row["pa"]},
-            "cross_ids": sorted(obj.cross_ids, key=lambda k: obj.cross_ids[k]), "notes": obj.notes}
-    return (obj.id, obj.canonical, row["type"], obj.is_galaxy, _degrees(row["ra"]), _degrees(row["dec"]), obj.z_helio,
-            obj.z_source, orjson.dumps(facts).decode())
+            "cross_ids": sorted(obj.cross_ids, key=lambda k: obj.cross_ids[k]), "notes": obj.notes,
+            "source": obj.source, "reference": obj.reference}
+    number = schema.uid("openngc", obj.canonical)
+    return (obj.id, number, number, 0, obj.id, obj.canonical, schema.GALAXY if obj.is_galaxy else schema.OTHER, obj.ra, obj.dec,
+            None if obj.dec is None else schema.zone(obj.dec), obj.z_helio, None, obj.z_helio, 0, orjson.dumps(facts).decode())
 
 
 def _degrees(radians: object) -> float | None:

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Install what the tests of PostgreSQL run on, where we may: root, apt-get and a network. Never fails: what is missing is
+# said in one line, and its tests are skipped.
+set -u
+
+say() { printf 'test tools: %s\n' "$*" >&2; }
+
+find_server() {
+    for program in "$(command -v initdb 2>/dev/null)" /usr/lib/postgresql/*/bin/initdb; do
+        program=$(readlink -f "$program" 2>/dev/null) || continue
+        [ -x "$program" ] && [ -x "${program%initdb}postgres" ] && echo "$program" && return 0
+    done
+    return 1
+}
+
+has_sphere() {
+    share=$("${1%initdb}pg_config" --sharedir 2>/dev/null) || share=/usr/share/postgresql/$2
+    [ -e "$share/extension/pg_sphere.control" ]
+}
+
+# one vain attempt is enough: a machine without a network must not wait at every run of the tests
+tried=${VENV:-.venv}/.test_tools_tried
+may_install() { command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && [ ! -e "$tried" ]; }
+
+apt() { DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=15 "$@" >/dev/null 2>&1; }
+
+fetch() {
+    say "installing $1"
+    # the tests make a cluster of their own: the package need not make and start one
+    quiet=/etc/postgresql-common/createcluster.d/cosmicflows-tests.conf
+    mkdir -p "${quiet%/*}" && echo 'create_main_cluster = false' >"$quiet"
+    apt install -y --no-install-recommends "$1" || { apt update; apt install -y --no-install-recommends "$1"; } ||
+        { mkdir -p "${tried%/*}" && touch "$tried"; }
+    rm -f "$quiet"
+}
+
+find_server >/dev/null || { may_install && fetch postgresql; }
+if server=$(find_server); then
+    major=$("$server" --version | sed -n 's/^[^0-9]*\([0-9]*\).*/\1/p')
+    has_sphere "$server" "$major" || { may_install && fetch "postgresql-$major-pgsphere"; }
+    has_sphere "$server" "$major" ||
+        say "pg_sphere is not here (apt: postgresql-$major-pgsphere): cones are tested on zones of declination only"
+else
+    say "PostgreSQL is not here and cannot be installed (it takes root, apt-get and a network; rm $tried to try again):" \
+        "its tests will be skipped"
+fi
+exit 0
