@@ -12,8 +12,11 @@ from typing import Any
 
 from .verdict import Ratio, as_dict, exit_code
 
-SECTIONS = {"kernel": "kernel", "posterior": "posterior", "growth": "growth", "mmap": "mapping", "service": "service"}
+SECTIONS = {"kernel": "kernel", "posterior": "posterior", "growth": "growth", "mmap": "mapping", "catalog": "catalog",
+            "service": "service", "import": "imports"}
 """section -> module with ``run(quick) -> (facts, ratios)``; loaded only when it is run."""
+ALONE = ("import",)
+"""Sections that take minutes: run only when they are asked for."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -31,7 +34,7 @@ def main() -> int:
             "quick": args.quick})
     judged: list[Ratio] = []
     failed = False
-    for name in SECTIONS if args.section == "all" else [args.section]:
+    for name in [s for s in SECTIONS if s not in ALONE] if args.section == "all" else [args.section]:
         began = time.perf_counter()
         with timing.Idle() as spell:
             try:

@@ -50,10 +50,10 @@ def running(data: Path, workers: int) -> Iterator[dict[str, str]]:
     """Run Redis, the web server and some workers of each kind until the block ends; yield kind -> URL."""
     with ExitStack() as stack:
         place = stack.enter_context(tempfile.TemporaryDirectory())
-        port = _free_port()
+        port = free_port()
         stack.enter_context(children(["redis-server", "--bind", _HOST, "--port", str(port), "--save", "", "--appendonly", "no",
                                       "--dir", place]))
-        _wait_for(port)
+        wait_for(port)
         web, *_ = stack.enter_context(children(
             _role("web", port, data), *(_role(kind, port, data) for kind in KINDS for _ in range(workers))))
         assert web.stdout is not None
@@ -99,13 +99,13 @@ def _role(role: str, port: int, data: Path) -> list[str]:
             str(data)]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
     end = time.monotonic() + PATIENCE_S
     while True:
         try:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def run(quick: bool) -> tuple[dict[str, Any], list[Ratio]]:
             def ask(where: str, clients: int) -> float:
                 return asyncio.run(rate(where, clients, seconds))
 
-            with _server("-c", _HELLO) as hello:
+            with hello_server() as hello:
                 facts, ratios = singles(ask, url, f"{hello}/", rounds)
             facts["list_of_10000_ms"], ratio = lists(house, field, rounds)
             ratios.append(ratio)
@@ -168,6 +168,11 @@ def _turns(ask: Ask, ours: str, theirs: str, clients: int, rounds: int) -> tuple
         mine.append(ask(ours, clients))
         peer.append(ask(theirs, clients))
     return pairwise(peer, mine), round(statistics.median(mine)), round(statistics.median(peer))
+
+
+def hello_server() -> AbstractContextManager[str]:
+    """Run an aiohttp server that only says hello until the block ends; gives its address."""
+    return _server("-c", _HELLO)
 
 
 @contextmanager
