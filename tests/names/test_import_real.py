@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -156,3 +157,52 @@ def test_the_command_line_imports_lists_and_drops(tmp_path: Path) -> None:
     assert again.returncode == 2 and "there is no catalogue 'skyportal'" in again.stderr
     asked = run("import", str(file), "--map", "velocity=mstar")
     assert asked.returncode == 2 and "--frame" in asked.stderr
+
+
+TABLE = "name,ra,dec,vhel\n" + "".join(f"CRUMB {i},{30.0 + i * 0.05:.4f},-61.5,{900 + i}\n" for i in range(4000))
+
+
+def crumbs(tmp_path: Path, data: Path, **limits: int) -> subprocess.CompletedProcess[str]:
+    """Import a made table by the command line, with limits of the shell."""
+    (tmp_path / "crumbs.csv").write_text(TABLE)
+    words = " ".join(f"ulimit -{letter} {value};" for letter, value in limits.items())
+    return subprocess.run(["sh", "-c", f'{words} exec "$@"', "sh", sys.executable, "-m", "cfcore.cli", "catalog", "import",
+                           str(tmp_path / "crumbs.csv"), "--data", str(data)], capture_output=True, text=True, timeout=60)
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_what_was_there_stays(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+
+    # blocks of 512 bytes: the table itself is larger than what may be written
+    done = crumbs(tmp_path, tmp_path / "data", f=200)
+
+    assert done.returncode == 3 and "cannot be written" in done.stderr and "free space" in done.stderr, done.stderr
+    with closing(SqliteLibrary(tmp_path / "data")) as library:
+        assert [v.id for v in library.volumes()] == ["openngc", "clusters"]
+    assert not list((tmp_path / "data" / "catalog").glob("*.draft"))
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_an_imported_file_that_is_torn_or_gone_is_left_out_and_can_be_imported_again(data: Path, tmp_path: Path,
+                                                                                     is_gone: bool) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    assert crumbs(tmp_path, tmp_path / "data").returncode == 0
+    file, = (tmp_path / "data" / "catalog").glob("crumbs-*.sqlite")
+    file.unlink()
+    if not is_gone:
+        file.write_bytes(b"nothing of ours")
+
+    with closing(SqliteLibrary(tmp_path / "data")) as library:
+        assert Store(library).resolve("M 31")["canonical"] == "NGC 224"
+        assert [v.id for v in library.volumes()] == ["openngc", "clusters"]
+
+    assert crumbs(tmp_path, tmp_path / "data").returncode == 0
+    with closing(SqliteLibrary(tmp_path / "data")) as library:
+        assert Store(library).resolve("CRUMB 17")["cz_helio"] == pytest.approx(917)
+
+
+def test_a_pipe_is_refused_because_it_can_be_read_only_once(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "cfcore.cli", "catalog", "import", "/dev/stdin", "--data", str(tmp_path)],
+                          input=TABLE, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 2 and "save it to a file" in done.stderr
