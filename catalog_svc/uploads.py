@@ -32,6 +32,9 @@ OPTIONS = ("profile", "id", "frame", "convention", "format", "delimiter", "title
 """Query parameters that are handed on as options of the same name; ``map`` may be given many times, ``dry_run`` is a flag."""
 _NUMBERS: dict[str, type[float] | type[int]] = {"link": float, "max_bad": int}
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_OPTION = re.compile(r"--([a-z][a-z-]*)")
+_OPTION_VALUE = re.compile(r"--(map(?= \w+=)|frame(?= [a-z]+)|profile(?= [a-z0-9+-]+)|kind(?= [a-z]+)|convention(?= [a-z]+)) "
+                           r"(?!says|with|which|is|and|to|or|out)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_+.-]+")
 
 
@@ -112,6 +115,12 @@ def _arguments(request: web.Request) -> list[str]:
     return out
 
 
+def _in_parameters(message: str) -> str:
+    """Return a sentence that speaks of options of the command line in the words of the query: ``map=velocity=V``."""
+    message = _OPTION_VALUE.sub(r"\1=", message)
+    return _OPTION.sub(lambda m: m[1].replace("-", "_"), message)
+
+
 def _file_name(given: str) -> str:
     """Return a harmless name that keeps the stem, which names the catalogue, and the suffix, which tells the format."""
     safe = _UNSAFE.sub("_", given.replace("\\", "/").rpartition("/")[2])[-80:].lstrip(".-")
@@ -136,6 +145,6 @@ async def _run(arguments: list[str], folder: str) -> dict[str, object]:
         raise InternalError(f"the import ended with {process.returncode}: {said.decode(errors='replace')[-500:]}") from None
     if "error" in answer:
         error = from_dict(answer["error"])
-        error.message = error.message.replace(f"{folder}/", "").replace(folder, "")
+        error.message = _in_parameters(error.message.replace(f"{folder}/", "").replace(folder, ""))
         raise error
     return dict(answer)

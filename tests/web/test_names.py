@@ -321,9 +321,18 @@ def test_a_table_that_was_sent_is_found_by_name_until_it_is_dropped(open_house: 
 @pytest.mark.parametrize(("query", "body", "status", "code"), [
     ("colour=red", b"x", 422, "unknown_parameter"), ("id=a&id=b", b"x", 400, "repeated_parameter"),
     ("max_bad=some", b"x", 422, "bad_parameter"), ("dry_run=perhaps", b"x", 422, "bad_parameter"),
-    ("filename=x.csv", b"", 422, "empty_table")])
+    ("filename=x.csv", b"", 422, "empty_table"), ("filename=a%00b.csv&title=a%01", b"x", 422, "bad_parameter")])
 def test_bad_imports(open_house: House, query: str, body: bytes, status: int, code: str) -> None:
     refused(open_house.ask(f"/v1/catalogs?{query}", method="POST", body=body, headers=ADMIN), status, code)
+
+
+def test_a_question_of_an_import_is_put_in_the_words_of_the_query(open_house: House) -> None:
+    table = b"name,ra,dec,cz\nA 1,201.5,-41.5,900\n"
+    reply = open_house.ask("/v1/catalogs?filename=q.csv", method="POST", body=table, headers=ADMIN)
+
+    problem = refused(reply, 422, "frame_missing")
+
+    assert "frame=hel" in problem["detail"] and "--" not in problem["detail"]
 
 
 def test_tables_of_different_names_are_different_catalogues_and_bulk_questions_survive_their_end(open_house: House) -> None:
