@@ -142,10 +142,10 @@ class Hints:
                     here.add(short)
                     if require_velocity and not flags & schema.HAS_VELOCITY and not self._has_velocity(entry.kind, entry.uid):
                         continue
-                    # a shared name would not resolve; its owners do
+                    # a shared name would not resolve; its owners do, where their own names are sure to be theirs alone
                     if len(self._owners(volume, short)) == 1:
                         yield shown
-                    elif names.fold(entry.name).short != short:
+                    elif volume.id in FIRST:
                         yield entry.name
                 if at > _SCAN_MAX:
                     break
