@@ -71,14 +71,15 @@ def _strips(ra: float, dec: float, radius: float) -> list[tuple[float, float]]:
     return [(low, 360.0), (0.0, high - 360.0)] if high > 360.0 else [(low, high)]
 
 
-def cone(volumes: Sequence[Volume], ra: float, dec: float, radius: float) -> list[tuple[Entry, float]]:
+def cone(volumes: Sequence[Volume], ra: float, dec: float, radius: float,
+         wanted: frozenset[int] = frozenset((schema.GALAXY, schema.CLUSTER))) -> list[tuple[Entry, float]]:
     """Return one entry for each object in a cone, that of the first volume which holds it, nearest first.
 
-    Entries that are no galaxy, cluster or group (the stars and nebulae of OpenNGC) and groups are left out.
+    Entries of other kinds than those that are wanted are left out: always the stars and nebulae of OpenNGC, and groups.
     """
     out: list[tuple[Entry, float]] = []
     for place, volume in enumerate(volumes):
-        kinds = set(volume.facts["kinds"]) & {schema.GALAXY, schema.CLUSTER}
+        kinds = wanted & set(volume.facts["kinds"])
         if not kinds:
             continue
         earlier = [v for v in volumes[:place] if kinds & set(v.facts["kinds"])]
@@ -131,8 +132,9 @@ def listed(volumes: Sequence[Volume], found: Sequence[tuple[Entry, float | None]
 
 def crossmatch(volumes: Sequence[Volume], ra: Sequence[float], dec: Sequence[float], radius: float,
                nearest: bool) -> list[dict[str, Any]]:
-    """Return for each position its ``status`` and the objects within a radius (deg), nearest first, or only the nearest.
+    """Return for each position its ``status`` and the galaxies within a radius (deg), nearest first, or only the nearest.
 
+    Clusters are left out: their centres are the places of their brightest galaxies, their velocities are not.
     The status is ``ok``, ``no_match``, ``not_finite`` or ``dec_out_of_range``.
     """
     out: list[dict[str, Any]] = []
@@ -146,7 +148,7 @@ def crossmatch(volumes: Sequence[Volume], ra: Sequence[float], dec: Sequence[flo
         elif abs(lat) > 90.0:
             out.append({"status": "dec_out_of_range", "objects": []})
         else:
-            found = cone(volumes, lon % 360.0, lat, radius)
+            found = cone(volumes, lon % 360.0, lat, radius, frozenset((schema.GALAXY,)))
             count += 1 if nearest else len(found)
             if count > MATCHES_MAX:
                 raise BadParameter(f"the first {len(out) + 1} positions have more than {MATCHES_MAX} objects around them; send "

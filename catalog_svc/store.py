@@ -85,7 +85,6 @@ class Store:
     def _look(self) -> None:
         self.volumes: Sequence[Volume] = list(self.library.volumes())
         base = self.volumes[0].facts
-        self.catalog = objects.catalog(self.volumes[0])
         self.galaxies: int = sum(v.facts.get("galaxies", v.facts.get("n_objects", 0)) for v in self.volumes
                                  if schema.GALAXY in v.facts["kinds"])
         self.known_as = base["name"] if len(self.volumes) <= 2 else f"{len(self.volumes)} catalogues"

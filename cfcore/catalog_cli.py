@@ -121,7 +121,7 @@ def _tell(report: Any, where: Path) -> None:
         print(f"  {note}")
     for discord in report.discords[:5]:
         print(f"  line {discord.line}: {discord.name} has cz = {discord.cz:.0f} km/s here and {discord.cz_known:.0f} as "
-              f"{discord.known_as}; both are kept, the one with the smaller error is used")
+              f"{discord.known_as}; both are kept, the rule of velocities chooses")
     if report.n_discords > 5:
         print(f"  and {report.n_discords - 5} more whose velocities differ by over 500 km/s")
     for conflict in report.conflicts[:5]:

@@ -7,7 +7,7 @@ import math
 import pytest
 from astropy.coordinates import SkyCoord
 
-from catalog_svc import build
+from catalog_svc import build, sky
 from catalog_svc.store import Store
 from cfcore.cosmology import C_KMS
 from cfcore.errors import Ambiguous, CosmicFlowsError, UnknownName
@@ -69,6 +69,15 @@ def test_common_names_resolve_whatever_case_suffix_and_apostrophe(store: Store, 
     ("A1656", "Coma cluster"), ("ACO 426", "Perseus cluster"), ("abell s0373", "Fornax cluster")])
 def test_radio_names_and_clusters_resolve_in_every_spelling(store: Store, name: str, canonical: str) -> None:
     assert store.resolve(name)["canonical"] == canonical
+
+
+def test_a_list_of_places_is_matched_with_galaxies_and_never_with_the_cluster_around_them(store: Store) -> None:
+    centres = [store.resolve(name)["position"]["icrs"] for name in ("Virgo cluster", "Fornax cluster", "Perseus cluster")]
+
+    found = sky.crossmatch(store.volumes, [c["lon"] for c in centres], [c["lat"] for c in centres], 0.02, True)
+
+    assert [m["objects"][0]["name"] for m in found] == ["NGC 4486", "NGC 1399", "NGC 1275"]
+    assert sky.cone(store.volumes, centres[0]["lon"], centres[0]["lat"], 0.02)[0][0].name == "Virgo cluster"
 
 
 def test_a_cluster_is_an_object_of_its_own_with_a_mean_redshift_and_its_reference(store: Store) -> None:
