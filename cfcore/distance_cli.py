@@ -42,7 +42,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], find
         p.add_argument("target", nargs="?", metavar="NAME|TABLE|-", help="a galaxy's name, a table's file, or - for standard "
                        "input; left out with --ra and --dec")
         _what(p, question)
-        _how(p, question)
+        add_how(p, question).add_argument("--server", metavar="URL", help="ask this running server instead of computing here")
+        p.add_argument("--json", action="store_true", default=None, help="print JSON (one galaxy)")
         _table(p, question)
         p.set_defaults(run=lambda args, q=question: _run(args, q, find))
 
@@ -50,18 +51,25 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser], find
 def _what(p: argparse.ArgumentParser, question: str) -> None:
     p.add_argument("--ra", "--lon", dest="lon", metavar="DEG", help="longitude in --frame, decimal degrees")
     p.add_argument("--dec", "--lat", dest="lat", metavar="DEG", help="latitude in --frame, decimal degrees")
-    p.add_argument("--frame", help="icrs (default), galactic or supergalactic")
     if question == "distance":
         p.add_argument("--cz", type=float, help="observed velocity c z, km/s")
         p.add_argument("--z", type=float, help="observed redshift, instead of --cz")
+    else:
+        p.add_argument("--distance", type=float, help="comoving distance, Mpc")
+    add_meaning(p, question)
+
+
+def add_meaning(p: argparse.ArgumentParser, question: str) -> None:
+    """Add the options that say what positions and velocities are."""
+    p.add_argument("--frame", help="icrs (default), galactic or supergalactic")
+    if question == "distance":
         p.add_argument("--cz-frame", help=f"rest frame of the velocity: {', '.join(frames.VELOCITY_FRAMES)} (default hel)")
         p.add_argument("--cz-unit", choices=CZ_UNITS, help="what --cz or the velocity column holds, when that is doubtful")
         p.add_argument("--sigma-cz", type=float, help="measurement error of the velocity, km/s (default 0)")
-    else:
-        p.add_argument("--distance", type=float, help="comoving distance, Mpc")
 
 
-def _how(p: argparse.ArgumentParser, question: str) -> None:
+def add_how(p: argparse.ArgumentParser, question: str) -> argparse._ArgumentGroup:
+    """Add the options that say how it is computed, and from which field of this machine."""
     group = p.add_argument_group("how it is computed")
     group.add_argument("--field", help="velocity field (default: this machine's, or the server's)")
     group.add_argument("--H0", type=float, help="km/s/Mpc, scales Mpc only (default 75)")
@@ -77,8 +85,7 @@ def _how(p: argparse.ArgumentParser, question: str) -> None:
                            f"{LIMITS['rmax'][1]:g})")
         group.add_argument("--dr", type=float, help="greatest step of the line of sight, h^-1 Mpc (default 0.25)")
     group.add_argument("--data", type=Path, help="data directory (or CF_DATA)")
-    group.add_argument("--server", metavar="URL", help="ask this running server instead of computing here")
-    p.add_argument("--json", action="store_true", default=None, help="print JSON (one galaxy)")
+    return group
 
 
 def _table(p: argparse.ArgumentParser, question: str) -> None:
@@ -88,6 +95,16 @@ def _table(p: argparse.ArgumentParser, question: str) -> None:
     group.add_argument("--force", action="store_true", default=None, help="replace an output file that is there")
     group.add_argument("--input-format", choices=tables.INPUT_FORMATS, help="instead of the suffix")
     group.add_argument("--output-format", choices=tables.OUTPUT_FORMATS, help="instead of the suffix")
+    add_columns(group, question)
+    group.add_argument("--comments", action="store_true", default=None, help="provenance as # lines above the header of CSV")
+    group.add_argument("--delimiter", metavar="C", help="what divides the columns of a text table")
+    group.add_argument("--extension", metavar="N", help="which table of a FITS or VOTable file with several")
+    group.add_argument("--progress", action="store_true", default=None, help="tell how far it is (a terminal is always told)")
+    group.add_argument("--jobs", type=int, metavar="N", help="chunks computed at once (default: one per core)")
+
+
+def add_columns(group: argparse._ArgumentGroup, question: str) -> None:
+    """Add the options that say which columns are read and added."""
     group.add_argument("--ra-column", "--lon-column", dest="lon_column", metavar="NAME")
     group.add_argument("--dec-column", "--lat-column", dest="lat_column", metavar="NAME")
     if question == "distance":
@@ -98,11 +115,6 @@ def _table(p: argparse.ArgumentParser, question: str) -> None:
     else:
         group.add_argument("--distance-column", metavar="NAME", help="column of comoving distances, Mpc")
     group.add_argument("--columns", metavar="A,B", help="add these columns only (default: all)")
-    group.add_argument("--comments", action="store_true", default=None, help="provenance as # lines above the header of CSV")
-    group.add_argument("--delimiter", metavar="C", help="what divides the columns of a text table")
-    group.add_argument("--extension", metavar="N", help="which table of a FITS or VOTable file with several")
-    group.add_argument("--progress", action="store_true", default=None, help="tell how far it is (a terminal is always told)")
-    group.add_argument("--jobs", type=int, metavar="N", help="chunks computed at once (default: one per core)")
 
 
 def _run(args: argparse.Namespace, question: str, find: Find) -> int:
@@ -127,7 +139,7 @@ def _run(args: argparse.Namespace, question: str, find: Find) -> int:
         return _answer_table(args, question, server) if is_table else _answer_one(args, question, server, find)
     except (KeyboardInterrupt, SystemExit):
         partly = is_table and tables.is_stream(args.output or "-")
-        _say("interrupted; what is written is not the whole table" if partly else "interrupted; nothing written")
+        say("interrupted; what is written is not the whole table" if partly else "interrupted; nothing written")
         raise
 
 
@@ -139,7 +151,8 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _options(args: argparse.Namespace, frame: str | None, cz_frame: str | None) -> FlowOptions:
+def flow_options(args: argparse.Namespace, frame: str | None, cz_frame: str | None) -> FlowOptions:
+    """Return the options that were given, the frames as the columns have them."""
     given = {k: getattr(args, k, None) for k in OPTION_NAMES} | {"frame": frame, "cz_frame": cz_frame}
     return FlowOptions(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
 
@@ -150,10 +163,10 @@ def _asker(args: argparse.Namespace, question: str, server: Server | None, optio
         raise BadParameter(f"--jobs {args.jobs} lies outside 1 ... 64", code="out_of_range", where="jobs")
     if server is not None:
         return Remote(server, options.as_dict(), args.field, question, flow, jobs=args.jobs or 2)
-    return Local(_opened(args.field, args.data), options, question, flow, jobs=args.jobs or _cores())
+    return Local(open_here(args.field, args.data), options, question, flow, jobs=args.jobs or cores())
 
 
-def _opened(name: str | None, data: Path | None) -> FlowField:
+def open_here(name: str | None, data: Path | None) -> FlowField:
     """Open a field of this machine; one that is not there is refused with the place that was searched."""
     from .registry import Registry
     registry = Registry(data)
@@ -164,7 +177,8 @@ def _opened(name: str | None, data: Path | None) -> FlowField:
         raise
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     # a container may be allowed fewer than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -206,7 +220,7 @@ def _answer_one(args: argparse.Namespace, question: str, server: Server | None, 
             raise BadParameter(f"--cz-frame {args.cz_frame!r:.40} says how to read --cz, and none is given; the catalogue's "
                                "velocity is heliocentric, and the answer lists all frames", code="missing_parameter", where="cz")
         value, source = float(found["cz_helio"]), "catalogue"
-    options = _options(args, args.frame, getattr(args, "cz_frame", None))
+    options = flow_options(args, args.frame, getattr(args, "cz_frame", None))
     sigma = getattr(args, "sigma_cz", None) or 0.0
     asker = _asker(args, question, server, options)
     key = "cz" if question == "distance" else "distance"
@@ -273,20 +287,15 @@ def _answer_table(args: argparse.Namespace, question: str, server: Server | None
     if delimiter not in (None, ",", ";", "\t", "|", " "):
         raise BadParameter(f"--delimiter {delimiter!r:.20} is not one of , ; | blank and tab (\\t)",
                            code="bad_parameter", where="delimiter")
-    if getattr(args, "sigma_cz", None) is not None and args.sigma_cz_column is not None:
-        raise BadParameter("--sigma-cz and --sigma-cz-column are both given; give one of them", code="contradiction",
-                           where="sigma_cz")
+    asked = asked_columns(args)
     tables.check_output(out, force=bool(args.force))
     reader = tables.open_reader(path, fmt, stated=args.input_format is not None, extension=args.extension,
                                 delimiter=delimiter)
-    with contextlib.closing(reader), _ended_by_signal():
-        words = {k: getattr(args, k, None) for k in ("frame", "cz_frame", "cz_unit")}
-        asked = Asked(args.lon_column, args.lat_column, *(getattr(args, f"{k}_column", None) for k in (
-            "cz", "z", "sigma_cz", "distance")), **words, no_sigma=getattr(args, "sigma_cz", None) is not None)
+    with contextlib.closing(reader), ended_by_signal():
         choice = choose(reader.columns, asked, question)
         names = tablerun.new_names(question, getattr(args, "flow", None) or "distance", reader.columns, args.columns)
-        asker = _asker(args, question, server, _options(args, choice.frame, choice.cz_frame))
-        _say(_reading(choice, question))
+        asker = _asker(args, question, server, flow_options(args, choice.frame, choice.cz_frame))
+        say(told_columns(choice, question))
         progress = tablerun.Progress() if args.progress or sys.stderr.isatty() else None
         with tables.output(out, force=bool(args.force)) as stream:
             tally = tablerun.run(
@@ -297,7 +306,24 @@ def _answer_table(args: argparse.Namespace, question: str, server: Server | None
     return ANSWERED if tally.answered == tally.rows else NO_ANSWER
 
 
-def _reading(choice: Choice, question: str) -> str:
+def asked_columns(args: argparse.Namespace) -> Asked:
+    """Return what was said about columns.
+
+    Raises
+    ------
+    BadParameter
+        When the error of the velocity is given twice.
+    """
+    if getattr(args, "sigma_cz", None) is not None and args.sigma_cz_column is not None:
+        raise BadParameter("--sigma-cz and --sigma-cz-column are both given; give one of them", code="contradiction",
+                           where="sigma_cz")
+    words = {k: getattr(args, k, None) for k in ("frame", "cz_frame", "cz_unit")}
+    return Asked(args.lon_column, args.lat_column, *(getattr(args, f"{k}_column", None) for k in (
+        "cz", "z", "sigma_cz", "distance")), **words, no_sigma=getattr(args, "sigma_cz", None) is not None)
+
+
+def told_columns(choice: Choice, question: str) -> str:
+    """Say which columns are read as what."""
     where = f"{choice.lon.name}, {choice.lat.name} ({choice.frame})"
     if question == "velocity":
         return f"reading {where} and {choice.value.name}, comoving distance"
@@ -309,24 +335,25 @@ def _reading(choice: Choice, question: str) -> str:
 
 def _tell(tally: tablerun.Tally, asker: Asker, notes: list[str], counted: str) -> None:
     for number, why in tally.examples:
-        _say(f"  {counted} {number}: {why}")
+        say(f"  {counted} {number}: {why}")
     without = tally.rows - tally.answered
     if without > len(tally.examples):
-        _say(f"  ... and {without - len(tally.examples)} more: "
+        say(f"  ... and {without - len(tally.examples)} more: "
              + ", ".join(f"{n} {status}" for status, n in tally.statuses.most_common()) + " in all")
     for note in notes:
-        _say(note)
+        say(note)
     about = asker.facts().get("field")
     cite = f"; field {about['id']} {about['version']}, cite {about['citation']}" if isinstance(about, dict) else ""
-    _say(f"{tally.rows} row{'s' * (tally.rows != 1)}: {tally.answered} answered, {without} without an answer{cite}")
+    say(f"{tally.rows} row{'s' * (tally.rows != 1)}: {tally.answered} answered, {without} without an answer{cite}")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell a line on standard error."""
     print(f"cosmicflows: {text}" if not text.startswith(" ") else text, file=sys.stderr)
 
 
 @contextlib.contextmanager
-def _ended_by_signal() -> Iterator[None]:
+def ended_by_signal() -> Iterator[None]:
     """Let SIGTERM unwind as an interrupt does, so that no half-written file is left."""
     def end(signum: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)

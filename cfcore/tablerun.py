@@ -67,7 +67,8 @@ def new_names(question: str, flow: str, table: Sequence[Column], wanted: str | N
 
 
 def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
-        open_output: Callable[[Facts], Writer], *, sigma: float = 0.0, progress: Progress | None = None) -> Tally:
+        open_output: Callable[[Facts], Writer], *, sigma: float = 0.0, progress: Progress | None = None,
+        tally: Tally | None = None, is_checked: bool = False) -> Tally:
     """Answer every row of a table.
 
     Parameters
@@ -83,13 +84,17 @@ def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
     sigma : float, km/s
         Error of every velocity, where the table has no column of it.
     progress : Progress, optional
+    tally : Tally, optional
+        Counted into and returned, for a writer that tells the counts; default: a new one.
+    is_checked : bool
+        Whether the velocities of the whole table were checked before: a part of it may hold other values than its beginning.
 
     Raises
     ------
     BadParameter
         When the velocities of the first chunk cannot be what they were taken for.
     """
-    tally, writer = Tally(), None
+    tally, writer = tally or Tally(), None
     pending: deque[tuple[Chunk, Rows, Faults, Future[Answers]]] = deque()
 
     def put() -> None:
@@ -107,7 +112,7 @@ def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
         try:
             for i, chunk in enumerate(reader.chunks(asker.rows)):
                 rows, faults = _rows(chunk, choice, sigma)
-                if i == 0 and asker.question == "distance":
+                if i == 0 and asker.question == "distance" and not is_checked:
                     check_velocities(rows.value, choice.value)
                 _drop(rows, faults)
                 pending.append((chunk, rows, faults, pool.submit(asker.ask, rows)))
