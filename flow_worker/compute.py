@@ -1,9 +1,11 @@
-"""Job -> Answer: columns and options in, columns out. Pure but for the fields it opens; nothing of HTTP or sockets."""
+"""Job -> Answer: columns and options in, columns out. Pure but for the fields it opens; nothing of HTTP or sockets.
+
+Runs in the compute children.
+"""
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,12 @@ from numpy.typing import NDArray
 from cfcore import distances, sightlines
 from cfcore.errors import BadParameter, CosmicFlowsError, UnknownName
 from cfcore.field import FlowField
+from cfcore.fieldfile import open_folder
 from cfcore.options import OPTION_NAMES, FlowOptions
-from cfcore.registry import EMBEDDED, Registry
+from cfcore.registry import Registry
+
+from . import lists
+from .versions import Stamp, folders_of, stamp_of
 
 Columns = dict[str, NDArray[Any]]
 
@@ -21,55 +27,17 @@ log = logging.getLogger("flow_worker")
 
 
 class Computer:
-    """Answer jobs from the fields of one data directory.
+    """Answer jobs from the fields of one data directory, opened when a job first asks for them.
 
     Parameters
     ----------
-    data : Path
-        The data directory; the embedded default field is built there once, files of the original server adopted.
-    default_field : str
-        The field served when a request names none; empty takes the registry's rule.
+    data : str
+        The data directory. Which of its fields may be asked for is the supervisor's business (`shelf`).
     """
 
-    def __init__(self, data: Path, default_field: str = "") -> None:
-        self._registry = Registry(data)
-        self._default = default_field or None
-        self._registry.folder(self._default)
-        self._chosen = self._registry.default(self._default)
-        for key in EMBEDDED:
-            self._registry.ensure(key)
-        self._open: dict[tuple[str, str], FlowField] = {}
-        self._seen = self._registry.snapshot()
-
-    def fields(self) -> list[dict[str, object]]:
-        """Return what this worker can serve, as HELLO advertises it."""
-        self._seen = self._registry.snapshot()
-        try:
-            self._chosen = self._registry.default(self._default)
-        except CosmicFlowsError as exc:
-            # at the start this ends the worker; one that serves goes on with what it has
-            log.error("the default field stays %s: %s", self._chosen, exc.message)
-        records: list[dict[str, object]] = []
-        for entry in self._registry.list():
-            try:
-                field = self._registry.open(entry.id)
-            except CosmicFlowsError as exc:
-                log.error("field %s is not served: %s", entry.id, exc.message)
-                continue
-            m = field.manifest
-            self._open[m.id, m.sha256] = field
-            records.append({
-                "id": m.id, "sha": m.sha256, "version": f"{m.version}-{m.sha256[:8]}", "default": m.id == self._chosen,
-                "aliases": list(entry.aliases),
-                "title": m.title, "citation": m.citation, "licence": m.licence, "sky_frame": m.sky_frame,
-                "shape": list(m.shape), "spacing_hmpc": list(m.spacing_hmpc), "realisations": m.realisations,
-                "reach_hmpc": field.reach_hmpc, "r_max_hmpc": field.r_max_hmpc, "sigma_v": m.sigma_v,
-                "trusted_hmpc": m.trusted_hmpc, "has_sigma": field.has_sigma, "has_density": m.has_density})
-        return records
-
-    def changed(self) -> bool:
-        """Tell whether the installed fields differ from what `fields` last said."""
-        return self._registry.snapshot() != self._seen
+    def __init__(self, data: str) -> None:
+        self._root = Registry(data).root
+        self._open: dict[tuple[str, str], tuple[Stamp, FlowField]] = {}
 
     def compute(self, kind: str, field: str, sha: str, options: dict[str, object],
                 columns: Columns) -> tuple[Columns, Columns, dict[str, object]]:
@@ -83,7 +51,7 @@ class Computer:
         chosen = self._field(field, sha)
         opt = FlowOptions(**{k: v for k, v in options.items() if k in OPTION_NAMES})  # type: ignore[arg-type]
         if kind == "posterior":
-            return _posterior(chosen, opt, options.get("pdf"), columns)
+            return _posterior(chosen, opt, options, columns)
         if kind == "velocity":
             v = distances.velocities(chosen, columns["lon"], columns["lat"], columns["distance"], options=opt)
             return {"values": v.values, "codes": np.stack([v.status, v.inside.astype(np.int32)], axis=1)}, {}, {}
@@ -92,16 +60,32 @@ class Computer:
         raise BadParameter(f"a job of kind {kind!r:.40} is not known here", code="unknown_kind")
 
     def _field(self, field: str, sha: str) -> FlowField:
+        """Return a field, opened anew when its files are not those that were opened."""
+        # three stats, some 5 us: reading a mapped file that somebody has cut short would end this process
         found = self._open.get((field, sha))
-        if found is None:
-            raise UnknownName(f"field {field} in version {sha[:8]} is not open on this worker", code="unknown_field")
-        return found
+        if found is not None and stamp_of(self._root, field, found[0].folder) == found[0]:
+            return found[1]
+        self._open.pop((field, sha), None)
+        for folder in folders_of(self._root, field, sha):
+            stamp = stamp_of(self._root, field, folder)
+            try:
+                opened = FlowField(*open_folder(self._root / field / folder))
+            except CosmicFlowsError as exc:
+                log.warning("field %s, folder %s is not used: %s", field, folder, exc.message)
+                continue
+            if opened.manifest.sha256 == sha:
+                self._open[field, sha] = stamp, opened
+                return opened
+        raise UnknownName(f"no field {field} version {sha[:8]} here", code="no_such_field")
 
 
-def _posterior(field: FlowField, opt: FlowOptions, pdf: object,
+def _posterior(field: FlowField, opt: FlowOptions, options: dict[str, object],
                columns: Columns) -> tuple[Columns, Columns, dict[str, object]]:
+    pdf, flow = options.get("pdf"), options.get("list")
     d = distances.solve(field, columns["lon"], columns["lat"], columns["cz"], sigma_cz=columns["sigma_cz"],
                         options=opt, pdf=None if pdf is None else str(pdf))
+    if flow is not None:
+        return lists.encode(d, str(flow), str(options.get("encoding")))
     out: Columns = {"values": d.values, "codes": np.stack([d.status, d.flag_bits, d.n_roots], axis=1),
                     "roots": d.root_table}
     if d.pdf is None or d.x is None:

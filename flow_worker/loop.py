@@ -1,129 +1,54 @@
-"""The loop of a worker: join the gateway, take jobs, send results until they are acknowledged.
+"""The supervisor of a worker: join the gateway, hand jobs to compute children, send results until they are acknowledged.
 
-The main thread talks and never computes; one compute thread computes and never talks. So heartbeats go on during a
-long job, since the kernels release the GIL. What is computed is injected (`Computer`); this module knows no physics.
+A thin shell: it moves bytes between sockets and children and asks `Manners` what to do. It never computes, so nothing a
+job does can stop its heartbeats; what is computed is made in the children by a factory that the start names.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
+import select
 import signal
 import socket
-import sys
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import zmq
 
 from cfcore import wire
-from cfcore.errors import BadParameter, CosmicFlowsError, DeadlineExceeded, InternalError
+from cfcore.errors import BadParameter, UsageError
+
+from .bench import Facts, Gone, Join, Kill, Leave, Post, Rejoin, Run, Say, Spawn
+from .children import Children, Recipe, memory_mb
+from .framing import READY, REFUSED
+from .manners import Manners
 
 log = logging.getLogger("cosmicflows.worker")
-RESEND_S, RESEND_MAX_S = 2.0, 30.0
-SEND_AT_MOST = 10
-OUTBOX_MAX = 256
-DRAIN_S = 9.0
-DESERTED_S = 1.0
-HELLO_AGAIN_S = 1.0
-SILENCE_S = 4.0
 Columns = dict[str, np.ndarray]
+SMALL_BYTES, ZERO_COPY_BYTES = 4 << 10, 256 << 10
+"""What is quicker copied than looked after, and what is not copied when it is sent."""
+JOBS_AT_ONCE = 64
+LOCAL = ("", "127.0.0.1", "localhost", "[::1]")
+CURVE_ROOM = 1 << 10
+"""MAXMSGSIZE counts encrypted bytes."""
+BYE_MS = 200
+NOW, NOW_AND_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+EVENTS, INCOMING, OUTGOING = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.POLLOUT)
+"""As plain numbers: every use of an enum costs as much as the frame that is sent with it."""
 
 
-class Computer(Protocol):
-    """What a worker computes with. `fields` and `changed` are called while `compute` runs in another thread."""
+class Fields(Protocol):
+    """What a worker can serve."""
 
     def fields(self) -> list[dict[str, object]]:
         """Return a record per field: id, sha, version, default, free plain data; the last of equal ids is current."""
 
     def changed(self) -> bool:
-        """Whether `fields` would now answer differently than last time; must be cheap."""
-
-    def compute(self, kind: str, field: str, sha: str, options: dict[str, object],
-                columns: Columns) -> tuple[Columns, Columns, dict[str, object]]:
-        """Return columns with one entry per row, columns common to all rows, and plain facts."""
-
-
-@dataclass(slots=True, eq=False)
-class Sent:
-    """A result on its way, kept until the gateway has it."""
-
-    frames: list[Any]
-    due: float = 0.0
-    wait_s: float = RESEND_S
-    times: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """What the gateway told us in its WELCOME."""
-
-    gid: bytes = b""
-    lane: str = ""
-    results: str = ""
-    hb_s: float = 1.0
-    ttl_s: float = SILENCE_S
-    credit: int = 0
-
-
-class ComputeThread(threading.Thread):
-    """Run jobs one after the other; `done` collects (job, packed result), `wake` is called after each."""
-
-    def __init__(self, computer: Computer, wake: Callable[[], None]) -> None:
-        super().__init__(name="compute", daemon=True)
-        self.todo: queue.SimpleQueue[tuple[wire.Job, float]] = queue.SimpleQueue()
-        self.done: queue.SimpleQueue[tuple[wire.Job, list[Any]]] = queue.SimpleQueue()
-        self.current: wire.Job | None = None
-        self.dropped: set[bytes] = set()
-        self._computer, self._wake = computer, wake
-
-    def run(self) -> None:
-        """Work until the process ends."""
-        while True:
-            job, deadline = self.todo.get()
-            if job.tok in self.dropped:
-                self.dropped.discard(job.tok)
-                continue
-            self.current = job
-            frames = self._answer(job, deadline)
-            # in this order: at no moment is the job neither current nor done
-            self.done.put((job, frames))
-            self.current = None
-            self._wake()
-
-    def _answer(self, job: wire.Job, deadline: float) -> list[Any]:
-        begin = time.perf_counter_ns()
-        try:
-            if time.monotonic() > deadline:
-                raise DeadlineExceeded("the request waited in the worker until its time was over")
-            columns, shared, info = self._computer.compute(job.kind, job.f, job.fv, job.options, job.columns)
-            us = (time.perf_counter_ns() - begin) // 1000
-            return wire.pack(wire.Result(j=job.j, a=job.a, tok=job.tok, w=job.w, st="ok", n=job.n, us=us, info=info,
-                                         columns=columns, shared=shared))
-        except CosmicFlowsError as error:
-            return _error_frames(job, error, begin)
-        except Exception:
-            log.exception("job %d (%s) failed", job.j, job.kind)
-            fault = InternalError("the worker failed on this request; its log has the details")
-            return _error_frames(job, fault, begin)
-
-
-def _error_frames(job: wire.Job, error: CosmicFlowsError, begin: int) -> list[Any]:
-    us = (time.perf_counter_ns() - begin) // 1000
-    result = wire.Result(j=job.j, a=job.a, tok=job.tok, w=job.w, st="error", n=0, us=us, err=error.as_dict())
-    try:
-        frames = wire.pack(result)
-        wire.unpack(frames, wire.RESULTS)
-    except wire.WireError:
-        # Details that cannot travel must not hide the failure itself.
-        plain = {"kind": error.kind, "code": error.code, "message": error.message[:1000], "where": error.where}
-        frames = wire.pack(wire.Result(j=job.j, a=job.a, tok=job.tok, w=job.w, st="error", n=0, us=us, err=plain))
-    return frames
+        """Whether `fields` would now answer differently than last time. Both must be quick: heartbeats wait for them."""
 
 
 class Worker:
@@ -133,29 +58,45 @@ class Worker:
     ----------
     connect : str
         `ipc:///folder` or `tcp://HOST:PORT`, the address the gateway was given as its bus.
-    computer : Computer
-        Does the work.
+    open_fields : callable
+        Makes the `Fields`, while the first child is starting.
+    recipe : Recipe
+        Makes the children.
+    slots, reserve : int
+        Children, and how many of them never compute a bulk job.
     parent_fd : int, optional
         Read end of a pipe whose write end the parent holds; its end means that the parent has died.
-    version : str
+    version, abi : str, int
         Told to the gateway.
+    key : Path, optional
+        File with this host's keys: everything is then encrypted.
     """
 
-    def __init__(self, connect: str, computer: Computer, *, parent_fd: int | None = None, version: str = "0") -> None:
+    def __init__(self, connect: str, open_fields: Callable[[], Fields], recipe: Recipe, *, slots: int = 1, reserve: int = 0,
+                 parent_fd: int | None = None, version: str = "0", abi: int = 0, key: Path | None = None) -> None:
+        if not 1 <= slots <= 64:
+            raise BadParameter(f"slots = {slots} lies outside 1 ... 64", where="slots")
+        if not 0 <= reserve < slots:
+            raise BadParameter(f"reserve = {reserve} must leave one of {slots} slots for bulk jobs: 0 ... {slots - 1}",
+                               where="reserve")
         self.id = b"\x01" + os.urandom(15)
         self._control_end, self._host = control_endpoint(connect)
-        self._computer, self._parent_fd, self._version = computer, parent_fd, version
-        self._session = Session()
-        self._held: dict[int, wire.Job] = {}
-        self._outbox: dict[int, Sent] = {}
-        self._is_draining = self._is_alone = False
-        self._hello_due: float = 0.0
-        self._heard = self._next_beat = time.monotonic()
-        self._seq = 0
+        self._parent_fd = parent_fd
+        self._curve = _curve(key)
+        self._lane_end = self._results_end = ""
+        # a gateway that other hosts can reach turns strangers away without a word, so the word is said here
+        self._doubt = "" if self._host in LOCAL else (
+            " (it admits known keys only: cosmicflows keys list, on its host, tells whether this one is among them)" if key else
+            " (it admits workers with a key only: name yours with --key FILE)")
         self._wake_in, self._wake_out = os.pipe()
         os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
-        self._thread = ComputeThread(computer, self._wake)
+        self._poller = select.epoll()
+        self._children = Children(recipe, self._poller)
+        self._open_fields = open_fields
+        self._must_drain = self._is_control_due = self._is_lane_due = False
+        self._manners = Manners(Facts(self.id, socket.gethostname()[:255], os.getpid(), version, abi, slots, reserve),
+                                time.monotonic())
         self._context: zmq.Context[zmq.Socket] = zmq.Context()
         self._control = self._socket(zmq.DEALER, wire.MAX_CONTROL, {zmq.IMMEDIATE: 1, zmq.ROUTING_ID: self.id})
         self._results = self._socket(zmq.PUSH, wire.MAX_FRAME, {zmq.IMMEDIATE: 1, zmq.SNDHWM: 1000})
@@ -163,206 +104,185 @@ class Worker:
 
     def drain(self, *_: object) -> None:
         """Finish what is held, take nothing new, leave; a signal handler, too."""
-        if self._is_draining:
-            return
-        self._is_draining = True
-        self._leave_by = time.monotonic() + DRAIN_S
-        self._wake()
+        self._must_drain = True
+        try:
+            os.write(self._wake_out, b"d")
+        except BlockingIOError:
+            pass  # a full pipe wakes as well
 
     def run(self) -> None:
-        """Work until drained. A gateway that goes away is waited for, however long."""
-        self._thread.start()
-        self._control.connect(self._control_end)
-        poller = zmq.Poller()
-        for source in (self._lane, self._control, self._wake_in, self._parent_fd):
-            if source is not None:
-                poller.register(source, zmq.POLLIN)
-        has_told = False
-        while True:
-            # Awaiting the chance to say HELLO, any writable moment counts.
-            poller.modify(self._control, zmq.POLLIN | (zmq.POLLOUT if self._is_hello_due() else 0))
-            events = dict(poller.poll(self._pause_ms()))
-            if self._parent_fd in events and not os.read(self._parent_fd, 1):
-                os._exit(0)
-            if self._wake_in in events:
+        """Work until drained. A gateway that goes away is waited for, however long.
+
+        Raises
+        ------
+        CosmicFlowsError
+            When the fields cannot be opened, or the first child refuses to start.
+        """
+        manners = self._manners
+        try:
+            self._control.connect(self._control_end)
+            self._lane_fd, self._control_fd = self._lane.get(zmq.FD), self._control.get(zmq.FD)
+            for source in (self._lane_fd, self._control_fd, self._wake_in, self._parent_fd):
+                if source is not None:
+                    self._poller.register(source, select.EPOLLIN)
+            manners.tick(time.monotonic(), False)
+            self._act()
+            self._fields = self._open_fields()
+            manners.advertise(self._fields.fields(), time.monotonic())
+            self._next_look = time.monotonic() + 1.0
+            while not manners.has_left:
+                self._turn()
+        finally:
+            self._children.close()
+            self._context.destroy(linger=BYE_MS if manners.has_left else 0)
+
+    def _turn(self) -> None:
+        events = self._poller.poll(self._pause_s())
+        now = time.monotonic()
+        for fd, _ in events:
+            if fd == self._lane_fd:
+                self._is_lane_due = True
+            elif fd == self._control_fd:
+                self._is_control_due = True
+            elif fd == self._wake_in:
                 os.read(self._wake_in, 4096)
-            self._read_control()
-            self._collect()
-            self._read_lane()
-            self._keep_time()
-            if self._is_draining:
-                has_told = has_told or self._tell(wire.Drain())
-                if self._may_leave():
-                    break
-        self._tell(wire.Bye())
-        self._context.destroy(linger=200)
+            elif fd == self._parent_fd and not os.read(self._parent_fd, 1):
+                os._exit(0)  # the children follow by themselves
+        # What has arrived comes before what is due: after a pause of this process all would seem late.
+        if self._is_control_due:
+            self._read_control(now)
+        for seat, what in self._children.events(events):
+            self._on_child(seat, what, now)
+        if self._is_lane_due:
+            self._read_lane(now)
+        if now >= self._next_look:
+            self._look_around(now)
+        if self._must_drain:
+            self._manners.drain(now)
+        self._children.keep_time(now)
+        was_alone = self._manners.is_alone
+        self._manners.tick(now, self._manners.has_words(now) and self._can_talk())
+        if self._manners.is_alone and not was_alone:
+            log.warning("the gateway at %s is silent; waiting for it%s" if self._manners.session.gid else
+                        "no gateway at %s yet; waiting for it%s", self._control_end, self._doubt)
+        self._act()
 
     # In
 
-    def _read_control(self) -> None:
-        while True:
+    # ZeroMQ's descriptor tells once that something came, and any other call on the socket may eat that notice. Hence: read
+    # until nothing is left, and after each send or look at the control socket (`_is_control_due`) read again before waiting.
+
+    def _read_control(self, now: float) -> None:
+        self._is_control_due = False
+        while frames := _receive(self._control):
             try:
-                frames = self._control.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            try:
-                message = wire.unpack(frames, wire.TO_WORKER)
+                self._manners.heard(wire.unpack(frames, wire.TO_WORKER), now)
             except wire.WireError as error:
                 log.warning("message of the gateway dropped: %s", error)
-                continue
-            self._heard = time.monotonic()
-            if isinstance(message, wire.Welcome):
-                self._on_welcome(message)
-            elif isinstance(message, wire.Who):
-                self._hello_due = min(self._hello_due, self._heard)
-            elif isinstance(message, wire.Ack):
-                for job in message.jobs:
-                    self._outbox.pop(job, None)
 
-    def _on_welcome(self, welcome: wire.Welcome) -> None:
-        old = self._session
-        new = Session(welcome.gid, self._endpoint(welcome.lane), self._endpoint(welcome.results),
-                      welcome.hb_ms / 1000, welcome.ttl_ms / 1000, welcome.credit)
-        self._session, self._hello_due, self._is_alone = new, float("inf"), False
-        if (new.gid, new.lane) == (old.gid, old.lane):
-            return
-        # The gateway had given us up (or is another one): others run our jobs by now. Keep the one that is running, and
-        # what has just been done.
-        running = self._thread.current
-        self._collect()
-        for job in [job for job in self._held.values() if job is not running]:
-            self._thread.dropped.add(job.tok)
-            del self._held[job.j]
-        if new.gid != old.gid:
-            self._held.clear()
-            self._outbox.clear()
-        _reconnect(self._lane, old.lane, new.lane)
-        _reconnect(self._results, old.results, new.results)
-        log.info("joined the gateway at %s", self._control_end)
-
-    def _read_lane(self) -> None:
-        refused: list[tuple[int, bytes]] = []
-        while True:
+    def _read_lane(self, now: float) -> None:
+        for _ in range(JOBS_AT_ONCE):
+            frames = _receive(self._lane)
+            if not frames:
+                self._is_lane_due = False
+                return
             try:
-                frames = self._lane.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                break
-            try:
-                job: wire.Job = wire.unpack(frames, wire.LANE)
+                job = wire.unpack(frames, wire.LANE, with_columns=False)
             except wire.WireError as error:
                 log.warning("job dropped: %s", error)
-                continue
-            if job.j in self._outbox:
-                self._outbox[job.j].due = 0.0
-            elif job.j in self._held:
-                log.debug("job %d is here already", job.j)
-            elif job.w != self.id or self._is_draining or self._is_full():
-                refused.append((job.j, job.tok))
             else:
-                self._held[job.j] = job
-                self._thread.todo.put((job, time.monotonic() + job.ms / 1000))
-        if refused:
-            self._tell(wire.Bounce(refused[:OUTBOX_MAX], "draining" if self._is_draining else "not for me"))
+                self._manners.offered(job, frames, now)
 
-    def _collect(self) -> None:
-        while not self._thread.done.empty():
-            job, frames = self._thread.done.get()
-            if self._held.get(job.j) is job:
-                del self._held[job.j]
-                self._outbox[job.j] = Sent(frames)
+    def _on_child(self, seat: int, what: list[Any] | Gone, now: float) -> None:
+        if isinstance(what, Gone):
+            # Was a field cut under the child? Then the job is not to blame.
+            self._look_at_fields(now)
+            self._manners.gone(seat, what, now)
+            if self._manners.refusal is not None:
+                raise UsageError(self._manners.refusal, code="child_refused")
+        elif what[0] == READY:
+            self._manners.ready(seat, now)
+        elif what[0] == REFUSED:
+            self._manners.declined(seat, bytes(what[1]).decode("utf-8", "replace"), now)
+        else:
+            self._manners.answered(seat, what, now)
+
+    def _look_around(self, now: float) -> None:
+        self._next_look = now + self._manners.session.hb_s
+        self._manners.rss_mb = memory_mb(self._children.pids())
+        self._look_at_fields(now)
+
+    def _look_at_fields(self, now: float) -> None:
+        if self._fields.changed():
+            self._manners.advertise(self._fields.fields(), now)
 
     # Out
 
-    def _keep_time(self) -> None:
-        now = time.monotonic()
-        for job_id, sent in list(self._outbox.items()):
-            if now < sent.due:
-                continue
-            if sent.times >= SEND_AT_MOST:
-                # Some four minutes without an ACK from a gateway that lives: it does not know the job.
-                log.warning("the result of job %d was never acknowledged; dropped", job_id)
-                del self._outbox[job_id]
-                continue
-            self._send_result(sent, now)
-        if now - self._heard > self._session.ttl_s:
-            if not self._is_alone:
-                self._is_alone = True
-                log.warning("the gateway at %s is silent; waiting for it" if self._session.gid else
-                            "no gateway at %s yet; waiting for it", self._control_end)
-            self._heard = now
-            _reconnect(self._control, self._control_end, self._control_end)
-            self._hello_due = min(self._hello_due, now)
-        if now >= self._next_beat:
-            self._next_beat = now + self._session.hb_s
-            if self._computer.changed():
-                self._hello_due = min(self._hello_due, now)
-            if self._session.gid:
-                self._seq += 1
-                self._tell(wire.Heartbeat(self._seq, self._pairs(), list(self._outbox), _rss_mb()))
-        if self._is_hello_due():
-            hello = wire.Hello(socket.gethostname(), os.getpid(), self._version, self._computer.fields(), 1,
-                               self._pairs(), list(self._outbox))
-            if self._tell(hello):
-                self._hello_due = now + HELLO_AGAIN_S
+    def _act(self) -> None:
+        while actions := self._manners.do():
+            for action in actions:
+                if type(action) is Post:
+                    self._post(action)
+                elif type(action) is Run:
+                    self._children.run(action.seat, action.frames)
+                elif type(action) is Say:
+                    self._tell(action.message)
+                elif type(action) is Spawn:
+                    if failure := self._children.spawn(action.seat):
+                        self._manners.gone(action.seat, failure, time.monotonic())
+                elif type(action) is Kill:
+                    self._children.kill(action.seat, is_asked=action.is_asked)
+                elif type(action) is Join:
+                    self._join(action)
+                elif type(action) is Rejoin:
+                    _reconnect(self._control, self._control_end, self._control_end)
+                elif type(action) is Leave:
+                    return
 
-    def _send_result(self, sent: Sent, now: float) -> None:
-        try:
-            self._results.send_multipart(sent.frames, zmq.NOBLOCK)
-        except zmq.Again:
-            sent.due = now + 0.05
-        else:
-            sent.times += 1
-            sent.due = now + sent.wait_s
-            sent.wait_s = min(2 * sent.wait_s, RESEND_MAX_S)
+    def _can_talk(self) -> bool:
+        events = self._control.get(EVENTS)
+        self._is_control_due = bool(events & INCOMING)
+        return bool(events & OUTGOING)
 
-    def _tell(self, message: wire.Message) -> bool:
+    def _post(self, post: Post) -> None:
         try:
-            self._control.send_multipart(wire.pack(message), zmq.NOBLOCK)
+            _send(self._results, post.frames)
         except zmq.Again:
-            return False
-        return True
+            self._manners.unsent(post.job, time.monotonic())
+
+    def _tell(self, message: wire.Message) -> None:
+        self._is_control_due = True
+        try:
+            _send(self._control, wire.pack(message))
+        except zmq.Again:
+            pass  # said again with the next heartbeat, or found out by it
+
+    def _join(self, join: Join) -> None:
+        lane, results = self._endpoint(join.lane), self._endpoint(join.results)
+        _reconnect(self._lane, self._lane_end, lane)
+        _reconnect(self._results, self._results_end, results)
+        self._lane_end, self._results_end = lane, results
+        self._is_lane_due = True
+        log.info("joined the gateway at %s", self._control_end)
 
     # Inside
 
-    def _pairs(self) -> list[tuple[int, int]]:
-        return [(job.j, job.a) for job in self._held.values()]
-
-    def _may_leave(self) -> bool:
+    def _pause_s(self) -> float:
+        if self._is_control_due or self._is_lane_due:
+            return 0.0
         now = time.monotonic()
-        # Nobody is left to acknowledge a result when the gateway, too, has gone.
-        is_deserted = now - self._heard > DESERTED_S
-        return now > self._leave_by or not self._held and (is_deserted or not self._outbox)
-
-    def _is_full(self) -> bool:
-        # One above the credit: the job that runs since before the gateway gave us up is not in its count.
-        return len(self._held) > self._session.credit or len(self._outbox) >= OUTBOX_MAX
-
-    def _is_hello_due(self) -> bool:
-        return not self._is_draining and time.monotonic() >= self._hello_due
-
-    def _pause_ms(self) -> int:
-        now = time.monotonic()
-        dues = [self._next_beat, self._heard + self._session.ttl_s, *(sent.due for sent in self._outbox.values())]
-        if self._is_draining:
-            dues += [self._leave_by, now + 0.1]
-        elif self._hello_due > now:
-            dues.append(self._hello_due)
-        return max(0, min(1000, int(1000 * (min(dues) - now)) + 1))
-
-    def _wake(self) -> None:
-        try:
-            os.write(self._wake_out, b"w")
-        except BlockingIOError:
-            pass  # a full pipe wakes as well
+        due = min(self._manners.due(now), self._children.due(), self._next_look)
+        return max(0.0, min(1.0, due - now))
 
     def _endpoint(self, place: int | str) -> str:
         return place if isinstance(place, str) else f"tcp://{self._host}:{place}"
 
     def _socket(self, kind: int, limit: int, options: dict[int, Any]) -> zmq.Socket:
         socket_ = self._context.socket(kind)
+        limit += CURVE_ROOM if self._curve else 0
         for name, value in ({zmq.LINGER: 0, zmq.MAXMSGSIZE: limit, zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 15,
                              zmq.HANDSHAKE_IVL: 5000, zmq.RECONNECT_IVL: 100, zmq.RECONNECT_IVL_MAX: 2000,
-                             zmq.IPV6: int("[" in self._host)} | options).items():
+                             zmq.IPV6: int("[" in self._host)} | self._curve | options).items():
             socket_.set(name, value)
         return socket_
 
@@ -379,11 +299,12 @@ def control_endpoint(connect: str) -> tuple[str, str]:
     return connect, host
 
 
-def run(connect: str, computer: Computer, *, parent_fd: int | None = None, version: str = "0") -> None:
-    """Run a worker in this process until SIGTERM or Ctrl-C drains it, a second Ctrl-C ends it at once."""
-    # The threads take turns on the GIL; 5 ms, the default turn, is longer than most jobs.
-    sys.setswitchinterval(0.0005)
-    worker = Worker(connect, computer, parent_fd=parent_fd, version=version)
+def run(connect: str, open_fields: Callable[[], Fields], recipe: Recipe, **options: Any) -> None:
+    """Run a worker in this process until SIGTERM or Ctrl-C drains it, a second Ctrl-C ends it at once.
+
+    The parameters are those of `Worker`.
+    """
+    worker = Worker(connect, open_fields, recipe, **options)
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -394,6 +315,36 @@ def run(connect: str, computer: Computer, *, parent_fd: int | None = None, versi
     worker.run()
 
 
+def _send(socket_: zmq.Socket, frames: Sequence[Any]) -> None:
+    for frame in frames[:-1]:
+        socket_.send(frame, NOW_AND_MORE, copy=len(frame) < ZERO_COPY_BYTES)
+    socket_.send(frames[-1], NOW, copy=len(frames[-1]) < ZERO_COPY_BYTES)
+
+
+def _receive(socket_: zmq.Socket) -> list[Any]:
+    """Return the frames of a message, small ones as bytes; none when there is no message."""
+    # to ask first costs half of what the exception of an empty socket costs
+    if not socket_.get(EVENTS) & INCOMING:
+        return []
+    frames: list[Any] = []
+    try:
+        while True:
+            frame = socket_.recv(NOW, copy=False)
+            frames.append(frame.bytes if len(frame) <= SMALL_BYTES else frame)
+            if not frame.more:
+                return frames
+    except zmq.Again:
+        return []  # its connection went away in between
+
+
+def _curve(key: Path | None) -> dict[int, Any]:
+    if key is None:
+        return {}
+    from cfcore import keyfile
+    keys = keyfile.load(key)
+    return {zmq.CURVE_PUBLICKEY: keys.public, zmq.CURVE_SECRETKEY: keys.secret, zmq.CURVE_SERVERKEY: keys.gateway}
+
+
 def _reconnect(socket_: zmq.Socket, old: str, new: str) -> None:
     if old:
         try:
@@ -401,11 +352,3 @@ def _reconnect(socket_: zmq.Socket, old: str, new: str) -> None:
         except zmq.ZMQError:
             pass  # libzmq has dropped it already
     socket_.connect(new)
-
-
-def _rss_mb() -> int:
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-    except (OSError, ValueError):
-        return 0

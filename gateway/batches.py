@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,8 @@ from cfcore import wire
 from cfcore.errors import BadParameter, CosmicFlowsError, InternalError
 
 MAX_ROWS = 5_000
+SUSPICION = 2
+"""Half of a batch that crashed is given one attempt; a single row gets all of them before it is given up."""
 FieldKey = tuple[str, str]
 Columns = dict[str, np.ndarray]
 
@@ -35,12 +38,18 @@ class Answer:
         Plain facts about the computation.
     us : int
         Compute time of the jobs the rows travelled in, microseconds.
+    parts : list of Answer
+        The answers of the jobs a large request was cut into, in the order of its rows; empty when it was one job.
+    bad : list of int
+        Rows whose computation crashes every time: NaN (0 in columns of integers), beside good neighbours.
     """
 
     columns: Columns
     shared: Columns
     info: dict[str, object]
     us: int
+    bad: list[int] = field(default_factory=list)
+    parts: list[Answer] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,12 +64,15 @@ class Request:
     deadline: float
     future: asyncio.Future[Answer]
     is_alone: bool = False
+    trace: str = ""
     answers: dict[int, Answer] = field(default_factory=dict)
+    bad: list[int] = field(default_factory=list)
+    rows_done: int = 0
 
     @property
     def nbytes(self) -> int:
         """How much memory its columns hold."""
-        return sum(column.nbytes for column in self.columns.values())
+        return sum([column.nbytes for column in self.columns.values()])
 
     def pieces(self) -> list[Piece]:
         """Cut it into pieces that fit a job."""
@@ -79,12 +91,11 @@ class Request:
         if self.is_alone or self.rows > MAX_ROWS:
             return (self,)
         try:
-            options = wire.pack_plain(sorted(self.options.items()))
+            options = wire.pack_plain(self.options)
         except wire.WireError as error:
             raise BadParameter(f"options: {error}", where="options") from None
-        # The field goes without saying: groups are kept by field.
-        return (self.kind, options, self.rows == 0,
-                *((name, c.dtype.str, c.shape[1:]) for name, c in sorted(self.columns.items())))
+        # The field goes without saying: groups are kept by field. Whoever says the same in another order travels apart.
+        return (self.kind, options, self.rows == 0, *[(name, c.dtype, c.shape[1:]) for name, c in self.columns.items()])
 
     def fail(self, error: CosmicFlowsError) -> None:
         """End the request with an error, unless it has ended."""
@@ -112,18 +123,53 @@ class Piece:
             request.future.set_result(answer)
             return
         request.answers[self.start] = answer
-        if len(request.answers) == -(-request.rows // MAX_ROWS):
-            try:
-                request.future.set_result(_join([request.answers[start] for start in sorted(request.answers)]))
-            except InternalError as error:
-                request.fail(error)
+        self._complete()
+
+    def give_up(self) -> None:
+        """Leave its one row out: it crashes what computes it, every time."""
+        self.request.bad.append(self.start)
+        self._complete()
+
+    def halves(self) -> list[Piece]:
+        """Cut it in two."""
+        middle = (self.start + self.stop) // 2
+        return [Piece(self.request, self.start, middle), Piece(self.request, middle, self.stop)]
+
+    def _complete(self) -> None:
+        request = self.request
+        request.rows_done += len(self)
+        if request.future.done() or request.rows_done < request.rows:
+            return
+        try:
+            request.future.set_result(_join(request))
+        except InternalError as error:
+            request.fail(error)
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """The pieces that travel as one job."""
+    """The pieces that travel as one job.
+
+    `rerun` takes those that must run apart from each other now, with the suspicion they are under: 0 for none.
+    """
 
     pieces: list[Piece]
+    rerun: Callable[[list[Piece], int], None]
+
+    @property
+    def kind(self) -> str:
+        """What is to be computed."""
+        return self.head.kind
+
+    @property
+    def options(self) -> dict[str, object]:
+        """With which options."""
+        return self.head.options
+
+    @property
+    def trace(self) -> str:
+        """The traceparent of the request it was made for, of one of them."""
+        return self.head.trace
 
     @property
     def head(self) -> Request:
@@ -133,7 +179,7 @@ class Batch:
     @property
     def rows(self) -> int:
         """How many rows the job has."""
-        return sum(map(len, self.pieces))
+        return sum([piece.stop - piece.start for piece in self.pieces])
 
     @property
     def deadline(self) -> float:
@@ -146,13 +192,45 @@ class Batch:
 
     def columns(self) -> Columns:
         """Return the rows of all pieces, one after the other."""
-        parts = [(piece.request.columns, slice(piece.start, piece.stop)) for piece in self.pieces]
-        if len(parts) == 1:
-            return {name: column[parts[0][1]] for name, column in self.head.columns.items()}
-        return {name: np.concatenate([columns[name][rows] for columns, rows in parts]) for name in self.head.columns}
+        whole = self.head.columns
+        if len(self.pieces) == 1:
+            piece = self.pieces[0]
+            if len(piece) == piece.request.rows:
+                return whole
+            return {name: column[piece.start:piece.stop] for name, column in whole.items()}
+        parts = [piece.request.columns if len(piece) == piece.request.rows else
+                 {name: column[piece.start:piece.stop] for name, column in piece.request.columns.items()}
+                 for piece in self.pieces]
+        return {name: np.concatenate([part[name] for part in parts]) for name in whole}
 
-    def deliver(self, answer: Answer) -> None:
-        """Give each piece its rows of the answer."""
+    def accept(self, result: wire.Result, settled: Callable[[], None]) -> None:
+        """Give each piece its rows of the answer; nothing of it is kept, so it is settled at once."""
+        self._deliver(Answer(result.columns, result.shared, result.info, result.us))
+        settled()
+
+    def refuse(self, error: CosmicFlowsError) -> None:
+        """Fail a request; when several travelled together, run each alone first: one of them is to blame, not all."""
+        if len(self.pieces) == 1:
+            self.head.fail(error)
+        else:
+            self.rerun(self.pieces, 0)
+
+    def quarantine(self, error: CosmicFlowsError) -> None:
+        """Run what travelled together apart, halve what is large, until single rows are left to blame."""
+        piece = self.pieces[0]
+        if len(self.pieces) > 1:
+            for piece in self.pieces:
+                self.rerun([piece], SUSPICION if len(piece) > 1 else 0)
+        elif len(piece) > 1:
+            for half in piece.halves():
+                self.rerun([half], SUSPICION if len(half) > 1 else 0)
+        elif piece.request.rows > 1:
+            piece.give_up()
+        else:
+            piece.request.fail(InternalError("the computation of this object fails every time; the operator of the server finds "
+                                             "the details in its log", code="crashed"))
+
+    def _deliver(self, answer: Answer) -> None:
         if len(self.pieces) == 1:
             self.pieces[0].deliver(answer)
             return
@@ -164,8 +242,8 @@ class Batch:
                                  dict(answer.info), answer.us))
 
 
-def next_batch(group: deque[Piece]) -> Batch | None:
-    """Take the pieces of one job off a group, skipping those nobody waits for; None when nothing is left."""
+def next_batch(group: deque[Piece]) -> list[Piece]:
+    """Take the pieces of one job off a group, skipping those nobody waits for."""
     taken: list[Piece] = []
     rows = 0
     while group:
@@ -176,7 +254,7 @@ def next_batch(group: deque[Piece]) -> Batch | None:
             taken.append(piece)
             rows += len(piece)
         group.popleft()
-    return Batch(taken) if taken else None
+    return taken
 
 
 @dataclass(slots=True, eq=False)
@@ -189,23 +267,33 @@ class Waiting:
         """Append pieces to a group."""
         self.groups.setdefault(group, deque()).extend(pieces)
 
-    def take(self) -> Batch | None:
-        """Take one job off the group whose turn it is."""
+    def take(self) -> list[Piece]:
+        """Take the pieces of one job off the group whose turn it is; none when nobody waits."""
         while self.groups:
             group, pieces = next(iter(self.groups.items()))
             del self.groups[group]
-            batch = next_batch(pieces)
+            taken = next_batch(pieces)
             if pieces:
                 self.groups[group] = pieces
-            if batch:
-                return batch
-        return None
+            if taken:
+                return taken
+        return []
 
 
-def _join(answers: list[Answer]) -> Answer:
+def _join(request: Request) -> Answer:
+    """Put the answers of the pieces together; rows that were given up become NaN."""
+    answers = [request.answers[start] for start in sorted(request.answers)]
+    if not answers:
+        raise InternalError("the computation of these objects fails every time; the operator of the server finds the details in "
+                            "its log", code="crashed")
     first = answers[0]
     try:
         columns = {name: np.concatenate([answer.columns[name] for answer in answers]) for name in first.columns}
     except (KeyError, ValueError) as error:
         raise InternalError(f"the parts of the answer do not fit together: {error}") from None
-    return Answer(columns, first.shared, first.info, sum(answer.us for answer in answers))
+    bad = sorted(request.bad)
+    for name, column in list(columns.items()) if bad else ():
+        whole = np.full((request.rows, *column.shape[1:]), np.nan if column.dtype.kind == "f" else 0, column.dtype)
+        whole[np.delete(np.arange(request.rows), bad)] = column
+        columns[name] = whole
+    return Answer(columns, first.shared, first.info, sum(answer.us for answer in answers), bad, answers)

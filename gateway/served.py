@@ -5,6 +5,7 @@ A worker that dies is usually back within a second or two; for that grace time i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from math import inf
 from typing import Any
@@ -30,9 +31,14 @@ class Served:
 
     def __init__(self, bus: str, grace_s: float) -> None:
         self.records: dict[str, dict[str, Any]] = {}
-        # clients need not know a folder of this machine
-        self._command = (f"cosmicflows worker --connect {bus} --data DATA {WITH_DATA}" if bus.startswith("tcp:") else
-                         "cosmicflows worker --connect BUS --data DATA (as the first lines of the server's log name them)")
+        # clients need not know a folder of this machine, nor an address that other hosts cannot use
+        is_open = bus.startswith("tcp:") and not re.match(r"tcp://(127\.|localhost|\[::1\])", bus)
+        if is_open:
+            self._command = "cosmicflows worker --connect tcp://HOST:PORT --key FILE --data DATA (see docs/deploy.md)"
+        elif bus.startswith("tcp:"):
+            self._command = f"cosmicflows worker --connect {bus} --data DATA {WITH_DATA}"
+        else:
+            self._command = "cosmicflows worker --connect BUS --data DATA (as the first lines of the server's log name them)"
         self._grace_s = grace_s
         self._why = ""
         self._until: dict[FieldKey | None, float] = {}
@@ -54,9 +60,12 @@ class Served:
 
     def refusal(self, key: FieldKey | None, workers: Iterable[Worker], now: float) -> CosmicFlowsError | None:
         """Say why nobody can serve a field (None: any field); None while somebody can, or may come back in time."""
-        takers = [worker for worker in workers if not worker.is_draining]
-        if any(key is None or key in worker.fields for worker in takers):
-            return None
+        takers = []
+        for worker in workers:
+            if not worker.is_draining:
+                if key is None or key in worker.fields:
+                    return None
+                takers.append(worker)
         hopes = [key] if takers else [key, None]
         if any(now - self._until.get(hope, -inf) <= self._grace_s for hope in hopes):
             return None

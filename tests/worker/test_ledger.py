@@ -5,14 +5,24 @@ from __future__ import annotations
 import random
 from itertools import count
 
-from gateway.ledger import MAX_CREDIT, Ledger, State, Verdict
+import pytest
+
+from cfcore.messages import BULK, INTERACTIVE
+from gateway.leases import MAX_CREDIT, State, Verdict
+from gateway.ledger import Ledger
 
 A, B = ("a", "1"), ("b", "1")
 
 
+IDS = count(1)
+
+
+def sign(job, attempt, worker):
+    return b"%d,%d,%s" % (job, attempt, worker)
+
+
 def new_ledger(**options):
-    serial = count(1)
-    return Ledger(lambda: next(serial).to_bytes(16, "big"), **options)
+    return Ledger(sign, **options)
 
 
 def join(ledger, name, fields=(A,), slots=1, now=0.0):
@@ -21,8 +31,12 @@ def join(ledger, name, fields=(A,), slots=1, now=0.0):
     return worker
 
 
-def add(ledger, n=1, field=A, deadline=1e9):
-    return [ledger.add(field, k, deadline) for k in range(n)]
+def add(ledger, n=1, field=A, deadline=1e9, **more):
+    return [ledger.add(next(IDS), field, k, deadline, **more) for k in range(n)]
+
+
+def answer(ledger, lease, state="ok", sha=b""):
+    return ledger.result(lease.job.id, lease.attempt, lease.token, lease.worker.id, state, sha)
 
 
 def test_job_goes_to_a_worker_that_has_its_field_and_version():
@@ -38,7 +52,9 @@ def test_credit_is_never_exceeded():
     ledger = new_ledger()
     worker = join(ledger, "w", slots=2)
     add(ledger, 10)
-    assert len(ledger.assign()) == worker.credit == 3
+    assert len(ledger.assign()) == worker.slots + 1 == 3
+    add(ledger, 10, cls=BULK)
+    assert len(ledger.assign()) == 3 and len(worker.leases) == worker.credit
     assert join(ledger, "big", slots=64).credit == MAX_CREDIT
 
 
@@ -64,7 +80,7 @@ def test_lost_worker_gives_its_jobs_back_to_the_front_in_order():
     jobs = add(ledger, 5)
     ledger.assign()
     assert [worker.id for worker in ledger.tick(5.0)] == [b"w"]
-    assert ledger.queued() == jobs
+    assert ledger.queued(A) == jobs
     assert [job.losses for job in jobs] == [1, 1, 1, 0, 0]
 
 
@@ -79,34 +95,142 @@ def test_broken_connection_has_a_grace_time():
     assert ledger.tick(1.9) == [worker]
 
 
-def test_suspected_job_runs_alone_and_fails_the_third_time():
+def test_job_that_has_seen_three_workers_die_runs_alone_and_is_given_up_at_twelve():
     ledger = new_ledger()
     poison, innocent = add(ledger, 2)
-    for k in range(3):
+    for k in range(12):
         worker = join(ledger, f"w{k}")
         leases = ledger.assign()
-        assert [lease.job for lease in leases] == ([poison, innocent] if k == 0 else [poison])
+        assert [lease.job for lease in leases] == ([poison, innocent] if k < 3 else [poison])
         ledger.lose(worker)
     assert ledger.take_ended() == [poison]
-    assert poison.state is State.FAILED and poison.error.code == "worker_lost"
-    assert innocent.losses == 1 and ledger.queued() == [innocent]
+    assert poison.state is State.QUARANTINED and poison.error.code == "worker_lost"
+    assert innocent.losses == 3 and ledger.queued(A) == [innocent]
 
 
-def test_job_that_must_run_alone_is_not_starved_by_a_busy_queue():
-    ledger = new_ledger()
+def test_job_that_must_run_alone_is_not_starved_by_a_busy_line():
+    ledger = new_ledger(alone_at=1)
     suspect, = add(ledger)
+    ledger.lose(join(ledger, "idle"))
     worker = join(ledger, "first")
     ledger.assign()
     ledger.lose(worker)
     worker = join(ledger, "second", [B])
     busy, = add(ledger, field=B)
-    assert [lease.job for lease in ledger.assign()] == [busy]
+    lease, = ledger.assign()
+    assert lease.job is busy
     join(ledger, "second", [A, B])
     for _ in range(3):
         add(ledger, field=B)
         assert ledger.assign() == []
-    ledger.result(busy.id, busy.token, worker.id, True)
+    answer(ledger, lease)
     assert [lease.job for lease in ledger.assign()] == [suspect]
+
+
+@pytest.mark.parametrize("state", ["crash", "timeout"])
+def test_third_crash_puts_a_job_into_quarantine_and_no_neighbour_is_blamed(state):
+    ledger = new_ledger()
+    join(ledger, "w", slots=4)
+    bad, good = add(ledger, 2)
+    for k in range(3):
+        lease = next(lease for lease in ledger.assign() if lease.job is bad)
+        assert answer(ledger, lease, state) is (Verdict.REQUEUED if k < 2 else Verdict.ACCEPTED)
+    assert bad.state is State.QUARANTINED and good.state is State.LEASED and ledger.counts[f"requeued_{state}"] == 2
+
+
+def test_suspicion_counts_as_crashes():
+    ledger = new_ledger()
+    join(ledger, "w")
+    job, = add(ledger, suspicion=2)
+    lease, = ledger.assign()
+    assert answer(ledger, lease, "crash") is Verdict.ACCEPTED and job.state is State.QUARANTINED
+
+
+def test_late_crash_of_an_attempt_that_was_given_up_blames_nobody():
+    ledger = new_ledger()
+    slow = join(ledger, "slow")
+    job, = add(ledger)
+    early, = ledger.assign()
+    ledger.lose(slow)
+    join(ledger, "fast")
+    ledger.assign()
+    for _ in range(5):
+        assert answer(ledger, early, "crash") is Verdict.DUPLICATE
+    assert job.state is State.LEASED and job.crashes_left == 3
+
+
+def test_reserved_slot_takes_interactive_jobs_only():
+    ledger = new_ledger(prefetch=0)
+    worker = ledger.hello(b"w", [A], 3, 0.0, reserve=1)
+    ledger.open_lane(worker, True)
+    add(ledger, 9, cls=BULK)
+    assert len(ledger.assign()) == 2
+    quick, *_ = add(ledger, 2, cls=INTERACTIVE)
+    assert quick in [lease.job for lease in ledger.assign()]
+
+
+def test_interactive_jobs_go_before_bulk_jobs():
+    ledger = new_ledger(prefetch=0)
+    slow, = add(ledger, cls=BULK)
+    quick, = add(ledger)
+    join(ledger, "w")
+    assert [lease.job for lease in ledger.assign()][0] is quick
+
+
+def test_owners_take_turns():
+    ledger = new_ledger(prefetch=0)
+    many = add(ledger, 5, cls=BULK, owner="many")
+    few = add(ledger, 2, cls=BULK, owner="few")
+    assert ledger.ahead_of(few[0].id) <= 1 and ledger.ahead_of(few[1].id) <= 3 and ledger.ahead_of(many[4].id) == 6
+    worker = join(ledger, "w")
+    order = []
+    while ledger.jobs:
+        lease, = ledger.assign()
+        order.append(lease.job)
+        answer(ledger, lease)
+    assert order == [many[0], few[0], many[1], few[1], *many[2:]] and not worker.leases
+
+
+def test_bulk_jobs_wait_while_they_are_paused():
+    ledger = new_ledger()
+    join(ledger, "w")
+    add(ledger, 2, cls=BULK)
+    quick, = add(ledger)
+    ledger.is_bulk_paused = True
+    assert [lease.job for lease in ledger.assign()] == [quick]
+    ledger.is_bulk_paused = False
+    assert len(ledger.assign()) == 2
+
+
+def test_worker_that_comes_with_jobs_of_a_former_life_keeps_them():
+    ledger = new_ledger()
+    held, done, other = add(ledger, 3, cls=BULK)
+    worker = ledger.hello(b"w", [A], 4, 0.0, held=[(held.id, 5)], out=[done.id, 999])
+    ledger.open_lane(worker, True)
+    assert [lease.job for lease in ledger.assign()] == [other]
+    assert ledger.result(held.id, 5, sign(held.id, 5, b"w"), b"w", "ok") is Verdict.ACCEPTED
+    assert ledger.result(done.id, 2, sign(done.id, 2, b"w"), b"w", "ok") is Verdict.ACCEPTED
+    assert set(worker.leases) == {other.id} and ledger.counts["adopted"] == 2
+
+
+def test_second_result_with_other_columns_is_a_mismatch():
+    ledger = new_ledger()
+    join(ledger, "w")
+    add(ledger)
+    lease, = ledger.assign()
+    answer(ledger, lease, sha=b"1")
+    answer(ledger, lease, sha=b"1")
+    assert ledger.counts["results_mismatch"] == 0
+    assert answer(ledger, lease, sha=b"2") is Verdict.DUPLICATE and ledger.counts["results_mismatch"] == 1
+
+
+def test_worker_without_the_field_after_all_is_not_asked_again():
+    ledger = new_ledger()
+    worker = join(ledger, "w")
+    add(ledger)
+    lease, = ledger.assign()
+    ledger.bounce([(lease.job.id, lease.token)], "no field a in version 1")
+    assert ledger.assign() == [] and not worker.fields
 
 
 def test_first_result_wins_and_later_ones_are_duplicates():
@@ -118,8 +242,8 @@ def test_first_result_wins_and_later_ones_are_duplicates():
     fast = join(ledger, "fast")
     late, = ledger.assign()
     assert early.token != late.token
-    assert ledger.result(job.id, early.token, b"slow", True) is Verdict.ACCEPTED
-    assert ledger.result(job.id, late.token, b"fast", True) is Verdict.DUPLICATE
+    assert answer(ledger, early) is Verdict.ACCEPTED
+    assert answer(ledger, late) is Verdict.DUPLICATE
     assert job.state is State.DONE and not fast.leases and ledger.counts["results_duplicate"] == 1
 
 
@@ -129,7 +253,7 @@ def test_result_with_a_wrong_token_changes_nothing():
     job, waiting, third = add(ledger, 3)
     ledger.assign()
     for j in (job.id, waiting.id, third.id, 0, 99):
-        assert ledger.result(j, 16 * b"?", b"w", True) is Verdict.FORGED
+        assert ledger.result(j, 1, 16 * b"?", b"w", "ok") is Verdict.FORGED
     assert job.state is State.LEASED and third.state is State.QUEUED and set(worker.leases) == {job.id, waiting.id}
 
 
@@ -154,9 +278,9 @@ def test_bounce_needs_the_token_of_the_lease():
     ledger.bounce([(job.id, 16 * b"?"), (77, 16 * b"?")])
     assert job.state is State.LEASED
     ledger.bounce([(job.id, lease.token)])
-    assert ledger.queued() == [job]
+    assert ledger.queued(A) == [job]
     ledger.bounce([(job.id, lease.token)])
-    assert ledger.queued() == [job]
+    assert ledger.queued(A) == [job]
 
 
 def test_expired_job_keeps_the_credit_until_the_worker_is_through():
@@ -167,7 +291,7 @@ def test_expired_job_keeps_the_credit_until_the_worker_is_through():
     ledger.tick(2.0)
     assert ledger.take_ended() == [job] and job.state is State.EXPIRED
     assert set(worker.leases) == {job.id}
-    assert ledger.result(job.id, lease.token, b"w", True) is Verdict.DUPLICATE
+    assert answer(ledger, lease) is Verdict.DUPLICATE
     assert not worker.leases
 
 
@@ -176,7 +300,7 @@ def test_cancelled_job_leaves_the_queue():
     job, = add(ledger)
     ledger.cancel(job)
     ledger.cancel(job)
-    assert not ledger.queued() and not ledger.jobs and ledger.active(A) == 0
+    assert not ledger.queued(A) and not ledger.jobs and ledger.active(A) == 0
 
 
 def test_leaving_worker_is_not_blamed():
@@ -185,7 +309,7 @@ def test_leaving_worker_is_not_blamed():
     job, = add(ledger)
     ledger.assign()
     ledger.lose(worker, is_blamed=False)
-    assert job.losses == 0 and ledger.queued() == [job]
+    assert job.losses == 0 and ledger.queued(A) == [job]
 
 
 class Play:
@@ -193,10 +317,10 @@ class Play:
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
-        self.ledger = Ledger(lambda: self.rng.randbytes(16), ttl_s=4.0)
+        self.ledger = Ledger(sign, ttl_s=4.0, max_losses=10**6)
         self.now = 0.0
         self.names = count()
-        self.real = {}      # worker id -> the jobs (job id -> token) the process has, dead or alive
+        self.real = {}      # worker id -> the jobs (job id -> attempt) the process has, dead or alive
         self.dead = set()
         self.flying = []    # results on their way
         self.jobs = []
@@ -215,10 +339,13 @@ class Play:
         workers = self.known()
         worker = rng.choice(workers) if workers else None
         if act <= 1:
-            self.jobs.append(ledger.add(rng.choice((A, B)), None, self.now + rng.choice((3.0, 30.0, 300.0))))
+            self.jobs.append(ledger.add(next(IDS), rng.choice((A, B)), None, self.now + rng.choice((3.0, 30.0, 300.0)),
+                                        cls=rng.choice((BULK, INTERACTIVE)), owner=rng.choice("abc")))
         elif act == 2 and len(workers) < 4:
             name = next(self.names).to_bytes(16, "big")
-            ledger.open_lane(ledger.hello(name, rng.choice(([A], [B], [A, B])), rng.randrange(1, 20), self.now), True)
+            slots = rng.randrange(1, 20)
+            ledger.open_lane(ledger.hello(name, rng.choice(([A], [B], [A, B])), slots, self.now,
+                                          reserve=rng.randrange(slots)), True)
             self.real[name] = {}
         elif act <= 5:
             self.assign(loss=0.1)
@@ -232,7 +359,7 @@ class Play:
             ledger.heartbeat(worker, set(self.real[worker.id]) | out, self.now)
         elif act == 10 and worker:
             held = list(self.real[worker.id].items())
-            ledger.bounce(held[:1])
+            ledger.bounce([(job_id, sign(job_id, attempt, worker.id)) for job_id, attempt in held[:1]])
             if held:
                 del self.real[worker.id][held[0][0]]
         elif act == 11 and worker:
@@ -252,7 +379,7 @@ class Play:
             job = rng.choice(self.jobs)
             if rng.random() < 0.5:
                 before = job.state
-                ledger.result(job.id, rng.randbytes(16), worker.id if worker else b"", True)
+                ledger.result(job.id, 1, rng.randbytes(16), worker.id if worker else b"", "ok")
                 assert job.state is before
             elif job.id in ledger.jobs:
                 ledger.cancel(job)
@@ -268,7 +395,7 @@ class Play:
                 if self.rng.random() < 0.5:
                     self.ledger.unsend(lease)
             elif lease.worker.id not in self.dead:
-                self.real[lease.worker.id][lease.job.id] = lease.token
+                self.real[lease.worker.id][lease.job.id] = lease.attempt
 
     def compute(self, worker_id):
         held = self.real[worker_id]
@@ -276,11 +403,13 @@ class Play:
             job_id = self.rng.choice(list(held))
             self.flying.append((job_id, held.pop(job_id), worker_id))
 
-    def deliver(self, job_id, token, worker_id):
+    def deliver(self, job_id, attempt, worker_id):
         job = self.ledger.jobs.get(job_id)
-        verdict = self.ledger.result(job_id, token, worker_id, self.rng.random() < 0.9)
+        state = self.rng.choice(("ok", "ok", "ok", "ok", "error", "crash"))
+        verdict = self.ledger.result(job_id, attempt, sign(job_id, attempt, worker_id), worker_id, state)
         assert verdict is not Verdict.FORGED
-        assert (verdict is Verdict.ACCEPTED) == (job is not None)
+        assert (verdict is Verdict.ACCEPTED) == (job is not None and job.id not in self.ledger.jobs)
+        assert state == "crash" or (verdict is Verdict.ACCEPTED) == (job is not None)
         if verdict is Verdict.ACCEPTED:
             self.end(job)
 
@@ -291,13 +420,14 @@ class Play:
         ledger = self.ledger
         for job in ledger.take_ended():
             self.end(job)
-        queued = ledger.queued()
+        queued = [*ledger.queued(A), *ledger.queued(B)]
         assert len({job.id for job in queued}) == len(queued)
         leased = {}
         for worker in ledger.workers.values():
             assert len(worker.leases) <= worker.credit <= MAX_CREDIT
+            assert worker.n_bulk == sum(lease.job.cls == BULK for lease in worker.leases.values())
             for lease in worker.leases.values():
-                if lease.job.state is State.LEASED and lease.token == lease.job.token:
+                if lease.job.state is State.LEASED and lease.job.lease is lease:
                     leased[lease.job.id] = leased.get(lease.job.id, 0) + 1
         for job in self.jobs:
             if job.id in ledger.jobs:

@@ -34,9 +34,11 @@ def forge(cls, *frames, **header):
 
 
 @pytest.mark.parametrize("message", [
-    wire.Hello("host", 4, "1.0", [{"id": "CF4", "sha": "ab", "default": True, "shape": [64, 64]}], 2, [(7, 1)], [8]),
-    wire.Welcome(TOKEN, "ipc:///x/lane-1", 5572, 1000, 4000, 3), wire.Heartbeat(3, [(7, 1)], [8], 120), wire.Pong(9),
-    wire.Who(), wire.Ack([1, 2]), wire.Bounce([(7, TOKEN)], "draining"), wire.Drain(), wire.Bye()],
+    wire.Hello("host", 4, "1.0", [{"id": "CF4", "sha": "ab", "default": True, "shape": [64, 64]}], 2, 1, 3, [(7, 1)], [8]),
+    wire.Welcome(TOKEN, "ipc:///x/lane-1", 5572, 1000, 4000, 3), wire.Heartbeat(3, [(7, 1)], [8], 120, [(7, 55)]),
+    wire.Pong(9),
+    wire.Who(), wire.Ack([1, 2]), wire.Cancel([3], "unwanted"), wire.AskDrain(),
+    wire.Bounce([(7, TOKEN)], "draining"), wire.Drain(), wire.Bye()],
     ids=lambda message: type(message).__name__)
 def test_control_message_arrives_as_it_was_sent(message):
     assert travel(message) == message
