@@ -1,7 +1,9 @@
 #!/bin/sh
-# Install what the tests of PostgreSQL run on, where we may: root, apt-get and a network. Never fails: what is missing is
-# said in one line, and its tests are skipped.
+# Install what some tests run on and pip does not bring with the others: PostgreSQL and the command ip, where we may (root,
+# apt-get and a network), and checkov. Never fails: what is missing is said in one line, and its tests are skipped.
 set -u
+VENV=${VENV:-.venv}
+CHECKOV=3.3.30
 
 say() { printf 'test tools: %s\n' "$*" >&2; }
 
@@ -19,7 +21,7 @@ has_sphere() {
 }
 
 # one vain attempt is enough: a machine without a network must not wait at every run of the tests
-tried=${VENV:-.venv}/.test_tools_tried
+tried=$VENV/.test_tools_tried
 may_install() { command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && [ ! -e "$tried" ]; }
 
 apt() { DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=15 "$@" >/dev/null 2>&1; }
@@ -44,4 +46,26 @@ else
     say "PostgreSQL is not here and cannot be installed (it takes root, apt-get and a network; rm $tried to try again):" \
         "its tests will be skipped"
 fi
+
+if [ "$(uname)" = Linux ]; then
+    command -v ip >/dev/null 2>&1 || { may_install && fetch iproute2; }
+    command -v ip >/dev/null 2>&1 || say "the command ip is not here (apt: iproute2): no test cuts the network between hosts"
+fi
+
+# checkov pins old versions of what we use ourselves (packaging, boto3 and forty more), so it lives in an environment of its
+# own; compiling its thousands of modules, of which a run loads few, would take as long again as fetching them
+checkov=$VENV/checkov
+if [ "$(cat "$checkov/.version" 2>/dev/null)" != "$CHECKOV" ] && [ ! -e "$VENV/.checkov_tried" ]; then
+    say "installing checkov $CHECKOV (once, about a minute)"
+    rm -rf "$checkov"
+    if "$VENV/bin/python" -m venv "$checkov" &&
+        timeout 600 "$checkov/bin/pip" install --quiet --no-compile --disable-pip-version-check "checkov==$CHECKOV" 2>/dev/null; then
+        echo "$CHECKOV" >"$checkov/.version"
+    else
+        rm -rf "$checkov"
+        touch "$VENV/.checkov_tried"
+    fi
+fi
+[ -e "$checkov/.version" ] ||
+    say "checkov $CHECKOV could not be installed (rm $VENV/.checkov_tried to try again): its test will be skipped"
 exit 0

@@ -14,7 +14,9 @@ from running import House
 
 # what an operator reads on a terminal, never a client
 NOT_OVER_HTTP = {"bad_shape", "insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken", "unknown_column",
-                 "unknown_kind"}
+                 "unknown_kind", "bad_key_name", "key_exists", "key_foreign", "key_unreadable", "unknown_key",
+                 "jobs_folder", "jobs_in_use", "jobs_damaged", "jobs_newer", "no_jobs", "backup_exists",
+                 "backup_failed", "cancelled"}
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -32,7 +34,8 @@ def test_an_example_of_the_pages_runs(kind: str, text: str, house: House, tmp_pa
     text = text.replace("http://127.0.0.1:5000", f"http://127.0.0.1:{house.port}").replace("curl ", "curl -sS --fail-with-body ")
     command = ["sh", "-e", "-c", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path,
-                          env={**os.environ, "CF_DATA": str(house.log.parent), "PYTHONPATH": str(ROOT),
+                          env={**os.environ, "CF_DATA": str(house.log.parent), "CF_JOBS": str(house.jobs),
+                               "PYTHONPATH": str(ROOT),
                                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()

@@ -18,11 +18,13 @@ ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
 EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
+         "cfcore/bulk.py": {"pyarrow"}, "cfcore/bulk_dask.py": {"dask", "distributed"},
          "catalog_svc/postgres.py": {"psycopg"},
          **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "quantity_velocity",
                                                    "sources", "astrotable")}}
-SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy"}, "catalog_svc": {"aiohttp", "orjson"},
-           "flow_worker": {"zmq", "msgpack"}}
+SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy", "prometheus_client",
+                       "multidict", "uvloop"},
+           "catalog_svc": {"aiohttp", "orjson"}, "flow_worker": {"zmq", "msgpack", "orjson"}}
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -88,14 +90,15 @@ def test_every_knob_has_a_line_in_the_configuration_page() -> None:
 
 @pytest.mark.parametrize("module", ["cfcore", "cfcore.cli, cfcore.tables, cfcore.astrotable, cfcore.arrowtable"])
 def test_importing_cfcore_loads_numpy_and_nothing_else(module: str) -> None:
-    code = (f"import sys, {module}; heavy = set('astropy scipy msgpack zmq aiohttp orjson pydantic pyongc pyarrow'.split())"
-            " & set(sys.modules); assert not heavy, heavy")
+    code = (f"import sys, {module}; heavy = set('astropy scipy msgpack zmq aiohttp orjson pydantic pyongc pyarrow dask "
+            "distributed'.split()) & set(sys.modules); assert not heavy, heavy")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_worker_loads_neither_astropy_nor_scipy(tmp_path: Path) -> None:
     code = ("import sys; from pathlib import Path; import flow_worker.__main__, flow_worker.loop;"
-            f"from flow_worker.compute import Computer; Computer(Path({str(tmp_path)!r})).fields();"
+            f"from flow_worker.shelf import Shelf; Shelf(Path({str(tmp_path)!r})).fields();"
+            "import flow_worker.child, flow_worker.compute;"
             "heavy = {'astropy', 'scipy', 'aiohttp', 'pydantic'} & set(sys.modules); assert not heavy, heavy")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
