@@ -19,8 +19,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from cfcore import logs
 from cfcore.errors import BadParameter, CosmicFlowsError
-from cfcore.settings import LOG_FORMAT, load
+from cfcore.settings import load
 
 from . import uploads
 from .app import LOG, build_app, build_runner
@@ -37,13 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--parent-fd", type=int, metavar="N",
                         help="read end of a pipe held by the parent: the service ends when it closes")
     options = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT)
     # aiohttp logs a traceback for every malformed request line; failures of ours are logged by `app`.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     started = time.monotonic()
     try:
+        settings = load({"data": options.data})
+        logs.set_up(settings.log_level, settings.log_format)
         # the address of a database holds its password, so it comes by the environment and not by the command line
-        dsn = load({"data": options.data}).catalog_dsn
+        dsn = settings.catalog_dsn
         with closing(open_library(options.data, dsn)) as library:
             ensure(library)
         uploads.sweep()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 import traceback
@@ -12,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, catalog_cli, distance_cli, fields_cli
+from . import __version__, bulk_cli, catalog_cli, distance_cli, doctor_cli, fields_cli, jobs_cli
 from .errors import CosmicFlowsError, UnknownName, UsageError
 
 EXIT_OK, EXIT_USAGE, EXIT_TRANSIENT, EXIT_INTERNAL = 0, 2, 3, 70
@@ -87,18 +86,39 @@ def _parser() -> argparse.ArgumentParser:
     _http(p)
     p.add_argument("--bus", help="where workers meet the gateway: tcp://HOST:PORT or ipc:///folder")
     p.add_argument("--catalog", help="the catalogue service: http://HOST:PORT or unix:/path")
+    _data(p)
     p.set_defaults(run=_gateway)
 
     catalog_cli.register(commands, _catalog, lambda: import_module("catalog_svc.command"))
+
+    jobs_cli.register(commands, lambda: import_module("gateway.job_backup"))
 
     p = commands.add_parser("worker", help="one flow worker")
     _data(p)
     p.add_argument("--connect", help="the gateway's bus: tcp://HOST:5573 or ipc:///folder")
     p.add_argument("--field", help="default field")
+    p.add_argument("--slots", type=int, metavar="N", help="compute processes (default 2)")
+    p.add_argument("--reserve", type=int, metavar="N", help="of which so many never take bulk jobs (default 1)")
+    p.add_argument("--job-memory-mb", type=int, metavar="MB", help="most memory one of them may ask for (default 4096)")
+    p.add_argument("--key", metavar="FILE", help="key file of this host, made by cosmicflows keys new (default: CF_KEY)")
     p.set_defaults(run=_worker)
 
+    p = commands.add_parser("keys", help="the keys with which worker hosts join the gateway")
+    words = p.add_subparsers(metavar="new|list|revoke", required=True)
+    for word, text in (("new", "make a key for a worker host and allow it"), ("list", "the keys there are"),
+                       ("revoke", "take a key back: its workers are cut off within a second")):
+        p = words.add_parser(word, help=text)
+        _data(p)
+        if word != "list":
+            p.add_argument("name", metavar="NAME", help="of the host: a-z, 0-9, '.', '_', '-'")
+        if word == "new":
+            p.add_argument("--out", metavar="FILE", help="the key file (default NAME.key here; - prints it)")
+        p.set_defaults(run=_keys, word=word)
+
     distance_cli.register(commands, _find)
+    bulk_cli.register(commands)
     fields_cli.register(commands)
+    doctor_cli.register(commands)
     return parser
 
 
@@ -114,17 +134,17 @@ def _http(parser: argparse.ArgumentParser) -> None:
 def _serve(args: argparse.Namespace) -> int:
     from . import settings
     chosen = settings.load({k: getattr(args, k) for k in ("data", "host", "port", "workers", "field")})
-    import_module("gateway.server").set_up_logging(chosen.log_level)
-    asyncio.run(import_module("gateway.allinone").serve(chosen))
+    import_module("gateway.server").set_up_logging(chosen.log_level, chosen.log_format)
+    import_module("gateway.loop").run(import_module("gateway.allinone").serve(chosen))
     return EXIT_OK
 
 
 def _gateway(args: argparse.Namespace) -> int:
     from . import settings
-    chosen = settings.load({k: getattr(args, k) for k in ("host", "port", "bus", "catalog")})
+    chosen = settings.load({k: getattr(args, k) for k in ("data", "host", "port", "bus", "catalog")})
     server = import_module("gateway.server")
-    server.set_up_logging(chosen.log_level)
-    asyncio.run(server.serve(chosen))
+    server.set_up_logging(chosen.log_level, chosen.log_format)
+    import_module("gateway.loop").run(server.serve(chosen))
     return EXIT_OK
 
 
@@ -139,8 +159,18 @@ def _worker(args: argparse.Namespace) -> int:
     from . import settings
     chosen = settings.load({"data": args.data, "bus": args.connect, "field": args.field})
     field = ["--field", chosen.field] if chosen.field else []
+    given = {"--slots": args.slots, "--reserve": args.reserve, "--job-memory-mb": args.job_memory_mb, "--key": args.key}
+    options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
     return int(import_module("flow_worker.__main__").main(
-        ["--data", str(chosen.data), "--connect", chosen.bus, *field]) or 0)
+        ["--data", str(chosen.data), "--connect", chosen.bus, *field, *options]) or 0)
+
+
+def _keys(args: argparse.Namespace) -> int:
+    from . import settings
+    chosen, command = settings.load({"data": args.data}), import_module("gateway.keys_command")
+    if args.word == "new":
+        return int(command.new(chosen, args.name, args.out))
+    return int(command.revoke(chosen, args.name) if args.word == "revoke" else command.list_all(chosen))
 
 
 _SERVICES = (_serve, _gateway, _catalog, _worker)

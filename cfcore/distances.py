@@ -36,8 +36,9 @@ MAX_ROOTS = 8
 FLAGS: tuple[str, ...] = ("nearby", "no_root", "multi_root", "outside", "beyond_data", "blueshift",
                           "beyond_local_sheet", "roots_truncated")
 STATUS: tuple[str, ...] = ("ok", "not_finite", "lon_out_of_range", "lat_out_of_range", "cz_out_of_range",
-                           "sigma_cz_out_of_range", "distance_out_of_range", "outside_field")
-"""Outcome of one row; the number in a status column is the place in this list."""
+                           "sigma_cz_out_of_range", "distance_out_of_range", "outside_field", "crashed")
+"""Outcome of one row; the number in a status column is the place in this list. No kernel says "crashed": the service does,
+of a row that ends every process which computes it."""
 
 # Rows beyond these are refused, each by name: (least, greatest, unit). A galaxy with |blueshift| of 3000 km/s is unknown.
 ROW_LIMITS: dict[str, tuple[float, float, str]] = {
@@ -340,7 +341,8 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
     dirs = frames.rotate(sky, opt.frame, field.manifest.sky_frame)
     r = d_ * opt.H0 / 100.0
     s = field.sample_at(dirs * r[:, None])
-    v = s.v_pec.mean(axis=2)
+    is_single = s.v_pec.shape[2] == 1
+    v = s.v_pec[:, :, 0] if is_single else s.v_pec.mean(axis=2)
     v_rad = v[:, 0] * dirs[:, 0] + v[:, 1] * dirs[:, 1] + v[:, 2] * dirs[:, 2]
     zbar = background(opt.Om).redshift(r)
     z_cmb = (1.0 + zbar) * (1.0 + v_rad / C_KMS) - 1.0
@@ -350,13 +352,16 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
     v_sg = frames.rotate(v, field.manifest.sky_frame, "supergalactic")
     columns["v_pec.sgx"], columns["v_pec.sgy"], columns["v_pec.sgz"] = v_sg.T
     columns["v_rad"], columns["sigma"] = v_rad, s.sigma if field.has_sigma else np.full(len(r), np.nan)
-    columns["delta"] = s.overdensity.mean(axis=1) if field.manifest.has_density else np.full(len(r), np.nan)
+    delta = s.overdensity[:, 0] if is_single else s.overdensity.mean(axis=1)
+    columns["delta"] = delta if field.manifest.has_density else np.full(len(r), np.nan)
     for f in frames.REPORTED_FRAMES:
         columns[f"cz.{f}"] = C_KMS * frames.convert_z(z_cmb, n_gal, "cmb", f, opt.composition)
-    for name in columns.keys() - {"sgx", "sgy", "sgz"}:
-        columns[name] = np.where(s.inside, columns[name], np.nan)
     columns["cz_hubble"] = C_KMS * zbar
-    values = np.stack([columns[name] for name in VELOCITY_VALUES], axis=1)
+    values = np.empty((len(r), len(VELOCITY_VALUES)))
+    for place, name in enumerate(VELOCITY_VALUES):
+        values[:, place] = columns[name]
+        if name not in ("sgx", "sgy", "sgz", "cz_hubble"):
+            values[~s.inside, place] = np.nan
     values[bad] = np.nan
     status[~bad & ~s.inside] = STATUS.index("outside_field")
     return Velocities(values, s.inside & ~bad, status, field, opt)

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,29 @@ class Server:
         """Ask with a JSON body."""
         return self._ask(urllib.request.Request(f"{self.url}{path}", data=json.dumps(body).encode(), method="POST",
                                                 headers={"Content-Type": "application/json"}))
+
+    def look(self, path: str, *, token: str = "", timeout_s: float = 10.0) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+        """Return status, headers and JSON of one answer, whatever it says; nothing is asked twice.
+
+        Raises
+        ------
+        TransientError
+            When nothing answers.
+        UsageError
+            When what answers is no JSON.
+        """
+        request = urllib.request.Request(f"{self.url}{path}", headers={"Accept": "application/json", "User-Agent": "cosmicflows"})
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            with self._opener.open(request, timeout=timeout_s) as answer:
+                return answer.status, answer.headers, self._read(answer.read())
+        except urllib.error.HTTPError as exc:
+            return exc.code, exc.headers, self._read(exc.read(1 << 20))
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as exc:
+            why = getattr(exc, "reason", None) or exc
+            raise TransientError(f"the server {self.url} does not answer ({why or type(exc).__name__})",
+                                 code="server_unreachable") from None
 
     def words(self, data: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
         """Return the entries of an answer that we know; refuse an answer that lacks one."""

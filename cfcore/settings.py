@@ -13,8 +13,9 @@ from pathlib import Path
 
 from .errors import BadParameter
 
-# Variables with the prefix that are not settings of a service: build and test switches, and the download mirror.
-_OTHER_VARIABLES = {"CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_SANITIZE", "CF_SHARED"}
+# Variables with the prefix that are not settings of a service: build and test switches, the download
+# mirror, and the token that `doctor` presents.
+_OTHER_VARIABLES = {"CF_CHAOS_SEED", "CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_KEY", "CF_SANITIZE", "CF_SHARED", "CF_TOKEN"}
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 """How the services write their logs; those of `serve` come out as one."""
@@ -53,15 +54,24 @@ class Settings:
         PostgreSQL database of the catalogues, ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``; empty: files in DATA. Also
         read from ``CATALOG_DSN``.
     admin_token_sha256 : str
-        SHA-256 (hex) of the token that may import and drop catalogues over HTTP; empty: nobody may.
+        SHA-256 (hex) of the token that may import and drop catalogues and look at workers over HTTP; empty: nobody may.
     bus : str
-        Where the gateway meets its workers: ``tcp://HOST:PORT`` (loopback) or ``ipc:///folder``.
+        Where the gateway meets its workers: ``tcp://HOST:PORT`` or ``ipc:///folder``.
+    bus_encrypt : str
+        ``off-loopback``: a TCP bus that other hosts can reach is encrypted and admits known keys only; ``always``: one on
+        loopback, too.
     results_port : int
         TCP port on which the gateway collects results.
     lane_ports : str
         First and last TCP port of the workers' lanes, ``"5600-5799"``.
+    jobs : str
+        Folder of the jobs: their rows, their results and what became of them; empty: ``jobs`` in `data`.
+    job_retention_days : float
+        How long a job that has ended is kept, with its result.
     log_level : str
         ``debug``, ``info``, ``warning`` or ``error``.
+    log_format : str
+        ``text`` for people, ``json`` for machines; see `logs`.
     """
 
     data: Path = dataclasses.field(default_factory=default_data)
@@ -74,9 +84,13 @@ class Settings:
     catalog_dsn: str = dataclasses.field(default="", repr=False)
     admin_token_sha256: str = dataclasses.field(default="", repr=False)
     bus: str = "tcp://127.0.0.1:5573"
+    bus_encrypt: str = "off-loopback"
     results_port: int = 5572
     lane_ports: str = "5600-5799"
+    jobs: str = ""
+    job_retention_days: float = 14.0
     log_level: str = "info"
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
         for name, least, greatest in (("port", 0, 65535), ("results_port", 1, 65535), ("workers", 0, 1024)):
@@ -85,10 +99,21 @@ class Settings:
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise BadParameter(f"log_level = {self.log_level!r} is not one of debug, info, warning, error",
                                where="log_level")
+        if self.log_format not in ("text", "json"):
+            raise BadParameter(f"log_format = {self.log_format!r} is not one of text, json", where="log_format")
+        if self.bus_encrypt not in ("off-loopback", "always"):
+            raise BadParameter(f"bus_encrypt = {self.bus_encrypt!r} is neither off-loopback nor always", where="bus_encrypt")
         if self.admin_token_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", self.admin_token_sha256):
             raise BadParameter("admin_token_sha256 is not 64 hexadecimal digits; it holds the SHA-256 of the token, never the "
                                "token: printf %s TOKEN | sha256sum", where="admin_token_sha256")
+        if not 0.0 < self.job_retention_days <= 36_500.0:
+            raise BadParameter(f"job_retention_days = {self.job_retention_days:g} lies outside 0 ... 36500",
+                               where="job_retention_days")
         self.lane_range()
+
+    def jobs_folder(self) -> Path:
+        """Return the folder of the jobs."""
+        return Path(self.jobs).expanduser() if self.jobs else self.data / "jobs"
 
     def lane_range(self) -> tuple[int, int]:
         """Return the first and the last lane port."""
@@ -146,6 +171,11 @@ def _typed(name: str, value: object) -> object:
             return int(str(value))
         except ValueError:
             raise BadParameter(f"{name} = {value!r} is not a whole number", where=name) from None
+    if name == "job_retention_days":
+        try:
+            return float(str(value))
+        except ValueError:
+            raise BadParameter(f"{name} = {value!r} is not a number", where=name) from None
     if not isinstance(value, str):
         raise BadParameter(f"{name} = {value!r} is not text", where=name)
     return value

@@ -34,6 +34,8 @@ log = logging.getLogger("gateway")
 BACKOFF_S = (0.05, 10.0)
 STABLE_S = 10.0
 STOP_S = 1.5
+DRAIN_S = 1.0
+"""Whoever pressed Ctrl-C waits for the prompt: no long good-bye here."""
 READY_S = 120.0
 PREFIX = "cosmicflows-"
 REFUSED = 2
@@ -49,6 +51,8 @@ class Child:
         For the log.
     command : sequence of str
         Arguments after ``python -m``.
+    settings : dict of str
+        Variables ``CF_*`` of its environment beside those it inherits.
 
     Attributes
     ----------
@@ -58,8 +62,9 @@ class Child:
 
     refusal: asyncio.Task[str]
 
-    def __init__(self, name: str, command: Sequence[str]) -> None:
+    def __init__(self, name: str, command: Sequence[str], settings: dict[str, str]) -> None:
         self.name = name
+        self._environment = os.environ | settings
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[str] | None = None
@@ -96,7 +101,7 @@ class Child:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", *self._command, "--parent-fd", str(self._read_end),
                 pass_fds=(self._read_end,), start_new_session=True, stdin=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE, limit=LINE_MAX)
+                stderr=asyncio.subprocess.PIPE, limit=LINE_MAX, env=self._environment)
             assert self._process.stderr is not None
             self._listener = asyncio.create_task(_pass_on(self._process.stderr))
             code = await self._process.wait()
@@ -132,10 +137,11 @@ async def _pass_on(lines: asyncio.StreamReader) -> str:
 async def children(settings: Settings) -> AsyncIterator[tuple[Child, ...]]:
     """Run the catalogue service, which is the first, and the workers beside the gateway."""
     data = ("--data", str(settings.data))
-    kept = [Child("catalogue", ("catalog_svc", *data, "--listen", settings.catalog))]
+    told = {"CF_LOG_LEVEL": settings.log_level, "CF_LOG_FORMAT": settings.log_format}
+    kept = [Child("catalogue", ("catalog_svc", *data, "--listen", settings.catalog), told)]
     for i in range(settings.workers):
         field = ("--field", settings.field) if settings.field else ()
-        kept.append(Child(f"worker {i + 1}", ("flow_worker", "--connect", settings.bus, *data, *field)))
+        kept.append(Child(f"worker {i + 1}", ("flow_worker", "--connect", settings.bus, *data, *field), told))
     for child in kept:
         child.start()
     try:
@@ -157,7 +163,7 @@ async def serve(settings: Settings) -> None:
     inner = dataclasses.replace(settings, bus=f"ipc://{folder}", catalog=f"unix:{folder}/catalog")
     began = time.monotonic()
     try:
-        runner = await server.start(inner)
+        runner = await server.start(inner, DRAIN_S)
         async with children(inner) as kept:
             try:
                 await _run(runner, inner, kept, began)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from functools import cache, lru_cache
 from typing import Any
 
 import msgpack
@@ -32,13 +33,21 @@ def position(lon: float, lat: float, frame: str) -> dict[str, dict[str, float]]:
     """Return a position in the three sky frames, degrees."""
     # scalar arithmetic: for one position NumPy costs fifteen times as much
     a, b = math.radians(lon), math.radians(lat)
-    u = (math.cos(b) * math.cos(a), math.cos(b) * math.sin(a), math.sin(b))
+    ux, uy, uz = math.cos(b) * math.cos(a), math.cos(b) * math.sin(a), math.sin(b)
     out = {}
     for target in frames.SKY_FRAMES:
-        x, y, z = (sum(m * n for m, n in zip(row, u)) for row in frames.rotation(frame, target).tolist())
-        turned = math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
-        out[target] = dict(zip(("lon", "lat"), (lon % 360.0, lat) if target == frame else turned))
+        if target == frame:
+            out[target] = {"lon": lon % 360.0, "lat": lat}
+            continue
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = _turns(frame, target)
+        x, y, z = ax * ux + ay * uy + az * uz, bx * ux + by * uy + bz * uz, cx * ux + cy * uy + cz * uz
+        out[target] = {"lon": math.degrees(math.atan2(y, x)) % 360.0, "lat": math.degrees(math.atan2(z, math.hypot(x, y)))}
     return out
+
+
+@cache
+def _turns(source: str, target: str) -> list[list[float]]:
+    return frames.rotation(source, target).tolist()
 
 
 def provenance(record: dict[str, Any], opt: FlowOptions) -> dict[str, Any]:
@@ -74,32 +83,6 @@ def grid(columns: dict[str, NDArray[Any]], shared: dict[str, NDArray[Any]], flow
     return {"flow_type": flow, "unit": FLOW_TYPES[flow], "x": shared["x"], "pdf": columns["pdf"][0]}
 
 
-def many_objects(flow: str, columns: dict[str, NDArray[Any]], shared: dict[str, NDArray[Any]],
-                 sent: dict[str, F64], pair: tuple[str, str], opt: FlowOptions) -> dict[str, Any]:
-    """Return the distances of a list of objects in one flow type."""
-    values, codes = columns["values"], columns["codes"]
-    at = {name: i for i, name in enumerate(distances.VALUES)}
-    table = {s: values[:, at[f"{flow}.{s}"]] for s in distances.SUMMARY}
-    table.update({f"cz_{f}": values[:, at[f"cz.{f}"]] for f in frames.REPORTED_FRAMES})
-    table.update({name: values[:, at[name]] for name in ("v_rad", "v_rad_std")})
-    table.update({**{f"v_{a}": values[:, at[f"v_pec.{a}"]] for a in ("sgx", "sgy", "sgz")},
-                  "delta": values[:, at["delta"]], "inside_fraction": values[:, at["inside_fraction"]],
-                  "evidence": values[:, at["evidence"]]})
-    words: dict[int, list[str]] = {}
-    flags = [words.setdefault(b, distances.flag_words(b)) for b in codes[:, 1].tolist()]
-    roots = [distances.root_records(t, k, opt.H0) if k else [] for t, k in zip(columns["roots"], codes[:, 2].tolist())]
-    out: dict[str, Any] = {
-        "flow_type": flow, "unit": FLOW_TYPES[flow], "n": len(values), "columns": table, "roots": roots, "flags": flags,
-        "status": [distances.STATUS[s] for s in codes[:, 0].tolist()]}
-    faults = [row_fault(int(i), distances.STATUS[codes[i, 0]], sent, pair)
-              for i in np.flatnonzero(codes[:, 0])]
-    if faults:
-        out["errors"] = faults
-    if "pdf" in columns:
-        out["grid"] = {"x": shared["x"], "pdf": list(columns["pdf"])}
-    return out
-
-
 def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> dict[str, Any]:
     """Return one row's fault in words: row, column, value, limit and way out."""
     if status == "outside_field" and "distance" in sent:
@@ -113,6 +96,9 @@ def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str]
                 f"cz[{row}] = {shown(value)} km/s lies beyond the line of sight of this field; ask for another field=, a "
                 "larger rmax=, or drop the row"}
     names = {"lon": pair[0], "lat": pair[1]}
+    if status == "crashed":
+        return {"row": row, "column": None, "value": None, "code": status,
+                "detail": f"row {row} has ended its compute process again and again; it is set aside, the others were answered"}
     if status == "not_finite":
         column = next(k for k, v in sent.items() if not np.isfinite(v[row]))
         name = names.get(column, column)
@@ -127,11 +113,11 @@ def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str]
     return {"row": row, "column": name, "value": value, "code": status, "detail": detail}
 
 
-def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, str]) -> None:
-    """Raise what is wrong with the single object of a request; outside the field is an answer, not an error."""
+def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, str]) -> str:
+    """Return the status of the single object of a request: "ok" or "outside_field"; raise any other in words."""
     status = distances.STATUS[int(codes[0, 0])]
     if status in ("ok", "outside_field"):
-        return
+        return status
     fault = row_fault(0, status, sent, pair)
     raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=status, where=str(fault["column"]))
 
@@ -172,7 +158,12 @@ def wanted(request: web.Request, asked: str | None, offered: tuple[str, ...] = (
     """
     if asked:
         return asked
-    ranges = _accepted(",".join(request.headers.getall("Accept", ())))
+    return _best(",".join(request.headers.getall("Accept", ())), offered)
+
+
+@lru_cache(maxsize=256)
+def _best(accept: str, offered: tuple[str, ...]) -> str:
+    ranges = _accepted(accept)
     likings = {fmt: _liking(_MEDIA[fmt], ranges) for fmt in offered}
     best = max(offered, key=lambda fmt: likings[fmt])
     if likings[best][0] <= 0.0:
@@ -207,23 +198,27 @@ def _liking(media: tuple[str, ...], ranges: dict[str, tuple[float, int]]) -> tup
 def respond(data: dict[str, Any], fmt: str) -> web.Response:
     """Return an answer as JSON (NaN is null) or msgpack (lists of numbers are raw little-endian float64)."""
     if fmt == "msgpack":
-        body = msgpack.packb({**_nil(data), "dtype": "<f8"}, default=_raw)
+        body = msgpack.packb({**nil(data), "dtype": "<f8"}, default=_raw)
         return web.Response(body=body, content_type="application/msgpack")
-    return web.Response(body=orjson.dumps(data, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY),
-                        content_type="application/json", charset="utf-8")
+    return json(orjson.dumps(data, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def json(body: bytes) -> web.Response:
+    """Return an answer that is JSON already."""
+    return web.Response(body=body, headers={"Content-Type": "application/json; charset=utf-8"})
 
 
 def encoded(body: bytes, fmt: str) -> tuple[str, bytes]:
     """Return media type and bytes of an answer that is JSON already; it is only read again for msgpack."""
     if fmt == "msgpack":
-        return _MEDIA[fmt][0], msgpack.packb({**_nil(orjson.loads(body)), "dtype": "<f8"})
+        return _MEDIA[fmt][0], msgpack.packb({**nil(orjson.loads(body)), "dtype": "<f8"})
     return f"{_MEDIA[fmt][0]}; charset=utf-8", body
 
 
-def _nil(value: Any) -> Any:
+def nil(value: Any) -> Any:
     """Replace NaN by nil as orjson does by null; inside raw columns it stays NaN."""
     if isinstance(value, dict):
-        return {k: _nil(v) for k, v in value.items()}
+        return {k: nil(v) for k, v in value.items()}
     return None if isinstance(value, float) and value != value else value
 
 

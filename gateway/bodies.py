@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -14,9 +15,12 @@ from aiohttp.http_exceptions import PayloadEncodingError
 
 from cfcore.errors import BadParameter
 
+from . import tracing
 from .problems import unreadable_body, wrong_encoding
 
 log = logging.getLogger("gateway")
+LARGE = 1 << 20
+"""A longer body is read beside the event loop."""
 ENCODINGS = ("identity", "gzip", "deflate")
 _KINDS = {bool: "true or false", int: "one number", float: "one number", str: "text", list: "a list", dict: "an object",
           bytes: "raw bytes that are no column of float64", type(None): "null"}
@@ -46,17 +50,19 @@ async def read(request: web.Request, holds: str) -> dict[str, Any]:
     except (web.RequestPayloadError, PayloadEncodingError) as exc:
         raise unreadable_body() from exc
     except ConnectionError:
-        log.info("a client left in the middle of its body: %s %s", request.method, request.path[:200])
+        log.info("a client left in the middle of its body: %s %s", request.method, request.path[:200],
+                 extra={"req_id": tracing.request_id()})
         raise BadParameter("the connection ended in the middle of the body", code="bad_request", where="body") from None
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in ("application/msgpack", "application/x-msgpack"):
-        data = _read_msgpack(body, holds)
+        decode = _read_msgpack
     elif kind == "application/json" or kind.endswith("+json") or not kind:
-        data = _read_json(body, holds)
+        decode = _read_json
     else:
         raise BadParameter(f"content type {kind!r:.80} cannot be read; send JSON with the header "
                            "'Content-Type: application/json', or application/msgpack", code="wrong_content_type",
                            where="Content-Type")
+    data = decode(body, holds) if len(body) <= LARGE else await asyncio.to_thread(decode, body, holds)
     if not isinstance(data, dict):
         raise BadParameter(f"an object with {holds} is expected, got {kind_of(data)}", code="bad_request",
                            where="body")

@@ -13,8 +13,9 @@ from cfcore.options import FlowOptions
 from cfcore.products import ALIASES, PRODUCTS
 from cfcore.registry import how_to_get
 
+from . import tracing
 from .dispatch import Answer, Dispatcher
-from .keys import DISPATCHER
+from .keys import DISPATCHER, METERS
 from .served import WITH_DATA
 
 GRID_VALUES_MAX = 2_000_000
@@ -56,8 +57,10 @@ def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
 async def ask(request: web.Request, kind: str, record: dict[str, Any], opt: FlowOptions,
               columns: dict[str, np.ndarray], *, is_alone: bool = False, **more: object) -> Answer:
     """Send one question to the workers and wait for its answer."""
-    return await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
-                                             is_alone=is_alone)
+    answer = await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
+                                               is_alone=is_alone, trace=tracing.current())
+    request.app[METERS].count("rows", (kind, record["id"]), len(next(iter(columns.values()))))
+    return answer
 
 
 def grid_fits(record: dict[str, Any], opt: FlowOptions, objects: int) -> bool:
@@ -68,7 +71,7 @@ def grid_fits(record: dict[str, Any], opt: FlowOptions, objects: int) -> bool:
 
 def one_row(**values: float) -> dict[str, np.ndarray]:
     """Return columns with a single row."""
-    return {name: np.array([value], dtype="<f8") for name, value in values.items()}
+    return dict(zip(values, np.array(list(values.values()), dtype="<f8")[:, None]))
 
 
 def catalogue_velocity(found: dict[str, Any]) -> float:

@@ -8,10 +8,18 @@ from cfcore.settings import Settings
 
 from .catalog import CatalogClient
 from .dispatch import Dispatcher
+from .job_results import Downloads
+from .jobs import Jobs
+from .meters import Meters
 from .ready import ReadyAnswers
+from .vitals import Vitals
 
 SETTINGS = web.AppKey("settings", Settings)
 CATALOG = web.AppKey("catalog", CatalogClient)
 DISPATCHER = web.AppKey("dispatcher", Dispatcher)
 HINTS = web.AppKey("hints", ReadyAnswers)
+DOWNLOADS = web.AppKey("downloads", Downloads)
+JOBS = web.AppKey("jobs", Jobs)
 OPENAPI = web.AppKey("openapi", bytes)
+METERS = web.AppKey("meters", Meters)
+VITALS = web.AppKey("vitals", Vitals)

@@ -13,7 +13,7 @@ from cfcore.errors import BadParameter, shown
 from cfcore.options import FlowOptions
 from cfcore.sightlines import COLUMNS
 
-from . import answers, name_queries, queries
+from . import answers, form, lists, name_queries, queries
 from .flows import GRID_VALUES_MAX, ask, chosen_velocity, field_record, grid_fits, one_row
 from .keys import CATALOG, DISPATCHER
 
@@ -48,16 +48,14 @@ async def get_flow_by_position(request: web.Request) -> web.Response:
                            "one of them", code="missing_parameter" if cz is None else "two_questions", where="cz")
     opt = q.flow(frame)
     record = field_record(request.app[DISPATCHER], q.field)
-    head: dict[str, Any] = {"name": None}
     if cz is not None:
-        data = await _distances(request, record, opt, lon, lat, cz, q, pair)
-    else:
-        sent = one_row(lon=lon, lat=lat, distance=q.distance)
-        answer = await ask(request, "velocity", record, opt, sent)
-        answers.refuse_bad_row(answer.columns["codes"], sent, pair)
-        data = {**answers.velocity_answer(answer.columns), "distance": q.distance, "unit": "Mpc"}
-        answers.explain_status(data, sent, pair)
-    return answers.respond({**head, "position": answers.position(lon, lat, frame), **data,
+        return await _distances(request, record, opt, (lon, lat, frame), cz, q, pair, None, {})
+    sent = one_row(lon=lon, lat=lat, distance=q.distance)
+    answer = await ask(request, "velocity", record, opt, sent)
+    answers.refuse_bad_row(answer.columns["codes"], sent, pair)
+    data = {**answers.velocity_answer(answer.columns), "distance": q.distance, "unit": "Mpc"}
+    answers.explain_status(data, sent, pair)
+    return answers.respond({"name": None, "position": answers.position(lon, lat, frame), **data,
                             **answers.provenance(record, opt)}, answers.wanted(request, q.format))
 
 
@@ -78,15 +76,14 @@ async def get_flow_galaxy(request: web.Request) -> web.Response:
     opt = q.flow("icrs", cz_frame)
     record = field_record(request.app[DISPATCHER], q.field)
     place = found["position"]["icrs"]
-    data = await _distances(request, record, opt, place["lon"], place["lat"], cz, q, ("lon", "lat"))
     facts = {k: found[k] for k in ("canonical", "object_type", "matched_as", "redirected_from", "cz_source", "catalog")}
     if override is not None:
         facts["cz_source"] = "given in the request"
     elif velocity["used"] == "group":
         facts["cz_source"] = velocity["group"]["source"]
     facts["velocity"] = velocity
-    return answers.respond({"name": found["name"], "position": answers.position(place["lon"], place["lat"], "icrs"),
-                            **data, **facts, **answers.provenance(record, opt)}, answers.wanted(request, q.format))
+    return await _distances(request, record, opt, (place["lon"], place["lat"], "icrs"), cz, q, ("lon", "lat"), found["name"],
+                            facts)
 
 
 async def get_distance_table(request: web.Request) -> web.Response:
@@ -124,22 +121,30 @@ async def get_flow(request: web.Request) -> web.Response:
         raise BadParameter(f"{n} distribution functions with dr = {shown(opt.dr)} are more than the {GRID_VALUES_MAX} numbers "
                            "of one answer; leave grid out, ask for fewer objects, or take a larger dr",
                            code="too_many_rows", where="grid", extra={"limit": GRID_VALUES_MAX})
-    answer = await ask(request, "posterior", record, opt, sent, is_alone=grid, pdf=flow if grid else None)
-    data = {**answers.many_objects(flow, answer.columns, answer.shared, sent, pair, opt),
-            **answers.provenance(record, opt)}
-    return answers.respond(data, answers.wanted(request, body.format))
+    fmt = answers.wanted(request, body.format)
+    # alone: the workers write the answer, and what two clients asked cannot be told apart in one text
+    answer = await ask(request, "posterior", record, opt, sent, is_alone=True, pdf=flow if grid else None, list=flow,
+                       encoding=fmt)
+    return lists.respond(flow, answer, sent, pair, opt, record, fmt)
 
 
-async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOptions, lon: float, lat: float, cz: float,
-                     q: queries.PositionQuery | queries.GalaxyQuery, pair: tuple[str, str]) -> dict[str, Any]:
+async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOptions, place: tuple[float, float, str], cz: float,
+                     q: queries.PositionQuery | queries.GalaxyQuery, pair: tuple[str, str], name: str | None,
+                     facts: dict[str, Any]) -> web.Response:
+    """Answer for one object; `facts` stand behind the distances."""
+    lon, lat, frame = place
     sent = one_row(lon=lon, lat=lat, cz=cz, sigma_cz=q.sigma_cz or 0.0)
     answer = await ask(request, "posterior", record, opt, sent, is_alone=q.grid, pdf="distance" if q.grid else None)
-    answers.refuse_bad_row(answer.columns["codes"], sent, pair)
+    status = answers.refuse_bad_row(answer.columns["codes"], sent, pair)
+    head = {"name": name, "position": answers.position(lon, lat, frame)}
+    fmt = answers.wanted(request, q.format)
+    if fmt == "json" and status == "ok" and not q.grid:
+        return answers.json(form.fill(head, answer.columns, opt, facts, record))
     data = answers.one_object(answer.columns, opt)
     answers.explain_status(data, sent, pair)
     if q.grid:
         data["grid"] = answers.grid(answer.columns, answer.shared, "distance")
-    return data
+    return answers.respond({**head, **data, **facts, **answers.provenance(record, opt)}, fmt)
 
 
 async def _name_or_place(request: web.Request, q: name_queries.CoordsQuery | queries.TableQuery

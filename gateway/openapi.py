@@ -12,6 +12,7 @@ from cfcore.distances import FLAGS, MODULUS, ROOT, STATUS, SUMMARY
 from cfcore.options import FLOW_TYPES
 from cfcore.sightlines import COLUMNS
 
+from .meters import CLASSES
 from .routes import Route
 
 _PROBLEM = {
@@ -50,6 +51,17 @@ _PROVENANCE = {
     "cosmology": _obj({"H0": {"type": "number"}, "Om": {"type": "number"}}),
     "sigma_v": {"type": "number", "description": "km/s"}, "prior": _TEXT, "cfcore": _TEXT}
 _CATALOG = _obj({"name": _TEXT, "version": _TEXT, "licence": _TEXT})
+
+_WHEN = {"type": ["string", "null"], "format": "date-time"}
+_COUNT = {"type": "integer"}
+_JOB = _obj({
+    "id": _COUNT, "phase": {"type": "string", "enum": ["QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED"]},
+    "kind": {"type": "string", "enum": ["distance", "velocity"]}, "run_id": {"type": ["string", "null"]},
+    "field": _obj({"id": _TEXT, "version": _TEXT}), "rows_total": _COUNT, "rows_done": _COUNT, "quarantined": _COUNT,
+    "queuepos": {"type": ["integer", "null"], "description": "Chunks that start before it"},
+    "eta_seconds": _num("Seconds until it ends, at the measured rate"), "creation": _WHEN, "start": _WHEN, "end": _WHEN,
+    "destruction": _WHEN, "execution_duration": {"type": "number"}, "options": {"type": "object"},
+    "error": {"type": ["object", "null"]}, "url": _TEXT, "result_url": _TEXT})
 
 SCHEMAS: dict[str, Any] = {
     "Problem": _PROBLEM,
@@ -117,9 +129,42 @@ SCHEMAS: dict[str, Any] = {
     "ImportReport": {"type": "object", "required": ["catalog", "version", "n_read", "n_new", "n_updated", "n_unchanged",
                                                     "n_rejected", "rejects"]},
     "Dropped": _obj({"dropped": _TEXT}),
+    "Job": _JOB,
+    "JobList": _obj({"jobs": _list(_ref("Job")),
+                     "after": {"type": ["integer", "null"], "description": "Cursor of the next page"}}),
+    "Deleted": _obj({"id": {"type": "integer"}, "phase": _TEXT}),
+    "JobResult": {
+        "type": "object", "required": ["job", "kind", "phase", "n", "rows", "rows_total", "columns", "status", *_PROVENANCE],
+        "properties": {
+            "job": _COUNT, "kind": _TEXT, "phase": _TEXT, "n": _COUNT, "rows_total": _COUNT,
+            "rows": {**_list(_list({"type": "integer"})), "description": "Which rows these are: [first, after the last]"},
+            "columns": {"type": "object", "additionalProperties": _list(_num())}, "roots": _list(_ROOTS),
+            "flags": _list(_FLAG_LIST), "status": _list({"type": "string", "enum": list(STATUS)}),
+            "errors": _list({"type": "object"}), **_PROVENANCE}},
+    "Quarantine": _obj({"quarantine": _list(_ref("Quarantined"))}),
+    "Quarantined": _obj({"id": {"type": "integer"}, "job": {"type": "integer"}, "chunk": {"type": "integer"},
+                         "row": {"type": "integer"}, "input": {"type": "object"}, "code": _TEXT, "why": _TEXT, "stderr": _TEXT,
+                         "time": _TEXT}),
+    "Settled": _obj({"id": {"type": "integer"}, "state": _TEXT}),
     "Alive": _obj({"ok": {"type": "boolean"}}),
     "Ready": _obj({"ready": {"type": "boolean"}, "workers": {"type": "integer"}, "catalog": {"type": "boolean"},
                    "fields": _list(_TEXT), "default_field": {"type": ["string", "null"]}}),
+    "Stats": {"type": "object", "required": ["version", "uptime_s", "epoch", "workers", "slots", "busy", "backlog_jobs",
+                                             "backlog_rows", "backlog_seconds", "backlog_is_measured", "rates", "phases"],
+              "properties": {"version": _TEXT, "uptime_s": {"type": "number"}, "epoch": {"type": "integer"},
+                             **{k: {"type": "integer"} for k in ("workers", "slots", "busy", "backlog_jobs", "backlog_rows",
+                                                                "quarantined", "requests", "workers_lost",
+                                                                "result_mismatches")},
+                             "backlog_seconds": {"type": "number", "description": "All that waits, at the measured rate"},
+                             "backlog_is_measured": {"type": "boolean"}, "rates": _obj({c: _num("rows/s") for c in CLASSES}),
+                             "silent_s": _num("The longest silence of a worker"),
+                             "phases": {"type": "object", "additionalProperties": {"type": "integer"}},
+                             "jobs_ok": {"type": ["boolean", "null"]}, "jobs_why": _TEXT}},
+    "Workers": _obj({"workers": _list({"type": "object", "required": [
+        "id", "host", "pid", "version", "abi", "state", "slots", "reserve", "jobs", "rss_mb", "silent_s", "done", "crashes",
+        "fields", "current"]})}),
+    "Draining": _obj({"draining": _TEXT}),
+    "Metrics": {"type": "string"},
     "VOTable": {"type": "string"},
     "XML": {"type": "string"},
     "Lines": {"type": "string"},
@@ -129,7 +174,10 @@ SCHEMAS: dict[str, Any] = {
 _MEDIA = {"json": "application/json", "msgpack": "application/msgpack", "csv": "text/csv",
           "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain"}
 _IN_PATH = {"flow_type": {"type": "string", "enum": list(FLOW_TYPES)},
+            "job": {"type": "integer", "description": "Number of a job"},
+            "record": {"type": "integer", "description": "Number of an entry of the quarantine"},
             "id": {"type": "string", "description": "Id of a catalogue, as GET /v1/catalogs lists it"},
+            "worker": {"type": "string", "description": "Id of a worker, as GET /v1/admin/workers lists it"},
             "database": {"type": "string", "description": "A, S, N, V or any mixture: the same catalogues answer"},
             "options": {"type": "string", "description": "-o and I, F as Sesame takes them; answers are text"}}
 
@@ -160,7 +208,7 @@ def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) 
         "operationId": "_".join(filter(None, (prefix.strip("/"), *_spelled(route),
                                               method.lower() if len(route.methods) > 1 else ""))),
         "summary": summary, "tags": [route.tag],
-        "responses": {"200": {"description": "The answer", "content": {
+        "responses": {str(route.status): {"description": "The answer", "content": {
             _MEDIA[f]: {"schema": _answer(route, f)} for f in route.formats}}}}
     for status in route.refusals:
         operation["responses"][str(status)] = {

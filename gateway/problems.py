@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -18,6 +17,8 @@ from aiohttp.http_exceptions import (
 
 from cfcore.errors import BadParameter, CosmicFlowsError, DeadlineExceeded, InternalError, TransientError, UnknownName
 
+from . import tracing
+
 log = logging.getLogger("gateway")
 
 # Codes that do not take the status of their kind.
@@ -25,13 +26,17 @@ _STATUS: dict[str, int] = {
     "malformed_json": 400, "malformed_msgpack": 400, "bad_request": 400, "repeated_parameter": 400,
     "unknown_name": 404, "not_a_galaxy": 404, "not_found": 404, "unknown_flow_type": 404,
     "unknown_field": 404, "field_not_installed": 404, "unknown_catalog": 404,
-    "token_missing": 401, "token_wrong": 403, "imports_closed": 403, "method_not_allowed": 405, "not_acceptable": 406,
-    "ambiguous_name": 409, "body_too_large": 413, "too_many_rows": 413, "wrong_content_type": 415,
+    "token_missing": 401, "token_wrong": 403, "imports_closed": 403, "admin_closed": 403,
+    "unknown_worker": 404, "method_not_allowed": 405, "not_acceptable": 406,
+    "ambiguous_name": 409, "request_timeout": 408, "body_too_large": 413, "too_many_rows": 413, "wrong_content_type": 415,
     "wrong_content_encoding": 415, "expectation_failed": 417, "headers_too_large": 431, "unknown_method": 501,
-    "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503}
+    "too_many_connections": 503, "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503,
+    "unknown_job": 404, "unknown_record": 404, "idempotency_conflict": 409, "not_finished": 409, "job_failed": 409,
+    "not_releasable": 409, "job_gone": 410, "owner_full": 429}
 _BY_KIND = {"usage": 422, "transient": 503, "timeout": 504, "fatal": 500}
 _TITLES = {400: "Malformed request", 401: "Token needed", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
-           406: "Not acceptable", 409: "Ambiguous", 413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
+           406: "Not acceptable", 408: "Too slow", 409: "Conflict", 410: "Gone", 429: "Too many requests",
+           413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
            417: "Expectation failed", 431: "Headers too large", 501: "Unknown method",
            500: "Internal error", 503: "Unavailable for now", 504: "Out of time"}
 RETRY_AFTER_S = 2
@@ -56,9 +61,14 @@ def problem(error: CosmicFlowsError, request_id: str | None = None) -> web.Respo
         if value is not None:
             body[key] = value
     body.update({k: v for k, v in error.extra.items() if k not in body})
-    headers = {503: {"Retry-After": str(RETRY_AFTER_S)}, 401: {"WWW-Authenticate": 'Bearer realm="cosmicflows"'}}.get(status)
-    return web.Response(body=orjson.dumps(body, default=str), status=status, headers=headers,
-                        content_type="application/problem+json")
+    wait = str(error.extra.get("retry_after_s", RETRY_AFTER_S))
+    headers = {503: {"Retry-After": wait}, 429: {"Retry-After": wait},
+               401: {"WWW-Authenticate": 'Bearer realm="cosmicflows"'}}.get(status)
+    response = web.Response(body=orjson.dumps(body, default=str), status=status, headers=headers,
+                            content_type="application/problem+json")
+    if status == 408:
+        response.force_close()  # what is still to come of the request must not be read as the next one
+    return response
 
 
 def from_parser(exc: BaseException | None) -> CosmicFlowsError:
@@ -137,10 +147,17 @@ async def middleware(request: web.Request,
 
 
 def unexpected(request: web.BaseRequest, exc: BaseException | None) -> web.Response:
-    """Log a fault of ours with its traceback, and answer with the number of the line."""
-    request_id = secrets.token_hex(6)
-    log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc)
-    return problem(InternalError(f"the fault is ours; it is logged as request {request_id}"), request_id)
+    """Log a fault of ours with its traceback, and answer with the id of the request."""
+    fault = logged(request, exc)
+    return problem(fault, tracing.request_id())
+
+
+def logged(request: web.BaseRequest, exc: BaseException | None) -> InternalError:
+    """Log a fault of ours with its traceback; return the error that names the line to the client."""
+    request_id = tracing.request_id()
+    log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc,
+              extra={"req_id": request_id})
+    return InternalError(f"the fault is ours; it is logged as request {request_id}")
 
 
 def unavailable(what: str) -> TransientError:

@@ -7,6 +7,7 @@ pydantic checks types and unknown names; ranges of options live in `cfcore.optio
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from cfcore.errors import BadParameter, UnknownName, UsageError, shown
 from cfcore.options import FLOW_TYPES, LIMITS, OBSERVERS, PRIORS, FlowOptions
 
 from . import bodies
+from .known_words import KnownWords
 
 NAME_MAX = 128
 ROWS_MAX = 10_000
@@ -80,12 +82,16 @@ class Options(Strict):
 
     def flow(self, frame: str, cz_frame: str | None = None) -> FlowOptions:
         """Return the options as cfcore takes them; `cz_frame` overrides what was asked."""
-        given = {k: getattr(self, k) for k in ("H0", "Om", "sigma_v", "prior", "alpha", "use_field_sigma", "rmax", "dr",
-                                               "observer", "composition", "cz_frame")}
-        named = {k: v for k, v in given.items() if v is not None}
-        if cz_frame is not None:
-            named["cz_frame"] = cz_frame
-        return FlowOptions(frame=frame, **named)
+        return _flow_options(frame, self.cz_frame if cz_frame is None else cz_frame, self.H0, self.Om, self.sigma_v, self.prior,
+                             self.alpha, self.use_field_sigma, self.rmax, self.dr, self.observer, self.composition)
+
+
+@lru_cache(maxsize=1024)
+def _flow_options(*given: Any) -> FlowOptions:
+    # a question says little of all this, and mostly what another one has said before
+    names = ("frame", "cz_frame", "H0", "Om", "sigma_v", "prior", "alpha", "use_field_sigma", "rmax", "dr", "observer",
+             "composition")
+    return FlowOptions(**{name: value for name, value in zip(names, given) if value is not None})
 
 
 class Format(Strict):
@@ -176,6 +182,7 @@ class ListBody(Format, Places, Options):
 
 
 Model = TypeVar("Model", bound=Strict)
+_KNOWN = KnownWords()
 
 
 def parse_query(model: type[Model], request: web.Request, many: str = "") -> Model:
@@ -193,6 +200,9 @@ def parse_query(model: type[Model], request: web.Request, many: str = "") -> Mod
     UsageError
         When a parameter is unknown, repeated, missing or not of its type.
     """
+    known, words = (None, None) if many else _KNOWN.find(model, request.rel_url.raw_query_string)
+    if known is not None:
+        return known
     values: dict[str, Any] = {}
     for key, value in request.query.items():
         if key == many:
@@ -205,7 +215,10 @@ def parse_query(model: type[Model], request: web.Request, many: str = "") -> Mod
     if len(values.get("name", "")) > NAME_MAX:
         raise BadParameter(f"name has {len(values['name'])} characters; names have at most {NAME_MAX}",
                            code="bad_name", where="name")
-    return validate(model, values)
+    made = validate(model, values)
+    if words is not None:
+        _KNOWN.keep(words, made)
+    return made
 
 
 async def parse_body(model: type[Model], request: web.Request, holds: str = "the lists lon, lat, cz") -> Model:
@@ -303,15 +316,17 @@ def velocity_km_s(query: Any) -> float | None:
         _check_z(np.array([query.z]))
         return float(query.z) * C_KMS
     if query.cz is not None:
-        _check_cz(np.array([query.cz]))
+        # for one velocity NumPy costs more than everything around it; only a suspicious one is looked at with care
+        if abs(query.cz) < 1.0:
+            _check_cz(np.array([query.cz]))
         return float(query.cz)
     if query.sigma_cz is not None:
         raise BadParameter("sigma_cz is given without cz", code="missing_parameter", where="cz")
     return None
 
 
-def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str, str]]:
-    """Return the columns lon, lat, cz, sigma_cz (float64, one length), their sky frame and the pair's names.
+def list_columns(body: Any, rows_max: int = ROWS_MAX) -> tuple[dict[str, np.ndarray], str, tuple[str, str]]:
+    """Return the columns lon, lat, cz, sigma_cz (float64, one length) of a body, their sky frame and the pair's names.
 
     A null, NaN or text entry becomes NaN: a fault of its row. Wrong requests (no list, unequal lengths, no rows, too
     many rows, redshifts sent as cz) raise.
@@ -323,16 +338,7 @@ def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str,
     name = "cz" if body.z is None else "z"
     raw = {pair[0]: lon, pair[1]: lat, name: body.cz if body.z is None else body.z}
     lists = {k: numbers(k, v) for k, v in raw.items()}
-    n = len(lists[pair[0]])
-    for k, v in lists.items():
-        if len(v) != n:
-            raise BadParameter(f"{pair[0]} has {n} entries, {k} has {len(v)}; send lists of one length",
-                               code="unequal_lengths", where=k)
-    if n == 0:
-        raise BadParameter("the lists are empty; send at least one object", code="empty_lists", where=pair[0])
-    if n > ROWS_MAX:
-        raise BadParameter(f"{n} objects are more than the {ROWS_MAX} of one request; send them in parts",
-                           code="too_many_rows", where=pair[0], extra={"limit": ROWS_MAX})
+    n = one_length(lists, rows_max)
     value = lists[name]
     if name == "z":
         _check_z(value)
@@ -348,6 +354,22 @@ def list_columns(body: ListBody) -> tuple[dict[str, np.ndarray], str, tuple[str,
             raise BadParameter(f"{pair[0]} has {n} entries, sigma_cz has {len(errors)}; send one number or a list of "
                                "that length", code="unequal_lengths", where="sigma_cz")
     return {"lon": lists[pair[0]], "lat": lists[pair[1]], "cz": value, "sigma_cz": errors}, frame, pair
+
+
+def one_length(lists: dict[str, np.ndarray], rows_max: int) -> int:
+    """Return the length of some lists, when they have one and it is fit for a request."""
+    first, n = next((k, len(v)) for k, v in lists.items())
+    for k, v in lists.items():
+        if len(v) != n:
+            raise BadParameter(f"{first} has {n} entries, {k} has {len(v)}; send lists of one length",
+                               code="unequal_lengths", where=k)
+    if n == 0:
+        raise BadParameter("the lists are empty; send at least one object", code="empty_lists", where=first)
+    if n > rows_max:
+        way = ", or as a job (POST /v1/jobs)" if rows_max == ROWS_MAX else ""
+        raise BadParameter(f"{n} objects are more than the {rows_max} of one request; send them in parts{way}",
+                           code="too_many_rows", where=first, extra={"limit": rows_max})
+    return n
 
 
 def numbers(name: str, value: Any) -> np.ndarray:

@@ -4,92 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 
 from aiohttp import web
 
+from cfcore import logs
 from cfcore.errors import TransientError
-from cfcore.settings import LOG_FORMAT, Settings
+from cfcore.settings import Settings
 
-from . import problems
+from . import loop
 from .app import LINE_MAX, build_app
+from .connections import IDLE_S, Runner
 
 log = logging.getLogger("gateway")
 SHUTDOWN_S = 1.0
+DRAIN_S = 10.0
+"""How long a gateway that is told to end goes on answering those who have asked."""
+# asyncio accepts so many connections in one turn of the loop, and it takes four turns until one that is refused has given its
+# descriptor back: more at once could use up those kept free. The kernel keeps those that have to wait.
+ACCEPT_AT_ONCE = 2
+BACKLOG = 1024
 
 
-class Connection(web.RequestHandler):
-    """Say in problem JSON, too, what is refused before the application sees a request."""
-
-    __slots__ = ()
-
-    def handle_error(self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None,
-                     message: str | None = None) -> web.StreamResponse:
-        """Return the answer to a request that could not be read, or that failed outside the application."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("half of an answer has left already")
-        if status >= 500:
-            response = problems.unexpected(request, exc)
-        else:
-            response = problems.problem(problems.from_parser(exc))
-        response.force_close()
-        return response
-
-
-class Server(web.Server):
-    """Make connections of our own kind, which aiohttp has no setting for."""
-
-    def __call__(self) -> Connection:
-        """Return the protocol of one connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
-
-
-class Runner(web.AppRunner):
-    """Run an application behind our `Server`."""
-
-    async def _make_server(self) -> Server:
-        made = await super()._make_server()
-
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            try:
-                return await made.request_handler(request)
-            except web.HTTPException as exc:  # the header Expect is looked at outside of the middleware
-                return problems.problem(problems.from_http(exc, request))
-        return Server(handle, request_factory=made.request_factory, loop=asyncio.get_running_loop(), **self._kwargs)
-
-
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, form: str = "text") -> None:
     """Send log lines to stderr; the access log stays off the hot path."""
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
+    logs.set_up(level, form)
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
-async def start(settings: Settings) -> web.AppRunner:
-    """Start serving; return the runner whose `cleanup` ends it.
+async def start(settings: Settings, drain_s: float = DRAIN_S) -> web.AppRunner:
+    """Start serving; return the runner whose `cleanup` ends it, `drain_s` after those who have asked at the latest.
 
     Raises
     ------
     TransientError
         When the port is taken.
     """
-    runner = Runner(build_app(settings), access_log=None, max_line_size=LINE_MAX, handle_signals=False,
-                    shutdown_timeout=SHUTDOWN_S)
+    runner = Runner(build_app(settings), drain_s=drain_s, access_log=None, max_line_size=LINE_MAX, handle_signals=False,
+                    shutdown_timeout=SHUTDOWN_S, keepalive_timeout=IDLE_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=ACCEPT_AT_ONCE)
+        await site.start()
     except OSError as exc:
         await runner.cleanup()
         raise TransientError(f"port {settings.port} on {settings.host} cannot be opened ({exc.strerror}); choose another "
                              "with --port", code="port_taken") from None
+    for listener in getattr(site._server, "sockets", ()):
+        with socket.socket(fileno=os.dup(listener.fileno())) as copy:
+            copy.listen(BACKLOG)
+    loop.settle()
     return runner
 
 
 async def until_signal() -> None:
     """Wait for SIGINT or SIGTERM."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     await stop.wait()
 
 

@@ -6,6 +6,7 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -110,7 +111,13 @@ class Server:
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
-            self._process.wait(30)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                # it is ours, by the file in its own folder; nothing in it is worth more patience
+                os.kill(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+                self._process.kill()
+                self._process.wait(10)
             self._process = None
 
     def _version(self) -> int:

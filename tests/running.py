@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,14 +42,17 @@ class Reply(NamedTuple):
 class House:
     """Run `cosmicflows serve` (or another command) on a free port and ask it questions."""
 
-    def __init__(self, data: Path, *arguments: str, command: str = "serve", wait: bool = True) -> None:
-        self.log = data / f"{command}.log"
+    def __init__(self, data: Path, *arguments: str, command: str = "serve", wait: bool = True,
+                 jobs: Path | None = None) -> None:
+        # two houses may share their data, never their jobs or their log
+        self.jobs = jobs or Path(tempfile.mkdtemp(prefix="jobs-", dir=data))
+        self.log = Path(tempfile.mkdtemp(prefix="log-", dir=data)) / f"{command}.log"
         began = time.monotonic()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cfcore.cli", command, "--port", "0",
                  *(["--data", str(data)] if command == "serve" else []), *arguments],
-                stdout=log, stderr=subprocess.STDOUT, cwd=data)
+                stdout=log, stderr=subprocess.STDOUT, cwd=data, env=os.environ | {"CF_JOBS": str(self.jobs)})
         pattern = re.compile(r"(?:on )http://127\.0\.0\.1:(\d+)")
         while not (found := pattern.search(self.log.read_text())) or (
                 wait and command == "serve" and "ready in" not in self.log.read_text()):

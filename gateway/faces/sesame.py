@@ -6,9 +6,7 @@ a letter, so nothing that a client sent may bring a ``%`` of its own.
 
 from __future__ import annotations
 
-import logging
 import math
-import secrets
 import time
 from typing import Any
 from urllib.parse import unquote_plus
@@ -16,13 +14,12 @@ from urllib.parse import unquote_plus
 from aiohttp import web
 
 from cfcore.cosmology import C_KMS
-from cfcore.errors import BadParameter, CosmicFlowsError, InternalError
+from cfcore.errors import BadParameter, CosmicFlowsError
 
 from .. import problems
 from ..keys import CATALOG
 from ..queries import NAME_MAX
 
-log = logging.getLogger("gateway")
 NAMES_MAX = 20
 """Most names of one request, parted by ``&``."""
 # object type in words -> the short one of Sesame's line %C
@@ -52,9 +49,7 @@ async def sesame(request: web.Request) -> web.Response:
         status = 200 if exc.kind == "usage" else problems.status_of(exc)
         lines.append(f"#! {_plain(exc.message)}")
     except Exception as exc:
-        request_id = secrets.token_hex(6)
-        log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc)
-        fault = InternalError(f"the fault is ours; it is logged as request {request_id}")
+        fault = problems.logged(request, exc)
         status = problems.status_of(fault)
         lines.append(f"#! {fault.message}")
     lines.append(time.strftime("#====Done (%Y-%b-%d,%H:%M:%Sz)====", time.gmtime()))

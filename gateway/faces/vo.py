@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import re
-import secrets
 from typing import Annotated, Any
 from xml.sax.saxutils import escape
 
@@ -25,7 +23,6 @@ from ..keys import CATALOG
 from ..name_queries import OBJECTS_MAX, RADIUS_MAX
 from ..names import COLUMNS, flat_columns
 
-log = logging.getLogger("gateway")
 MEDIA = "application/x-votable+xml"
 # column -> (least VERB that shows it, UCD1 as SCS 1.03 wants it, what it is)
 _SHOWN: dict[str, tuple[int, str, str]] = {
@@ -65,9 +62,7 @@ async def conesearch(request: web.Request) -> web.Response:
     except TimeoutError:
         return await _refused(request, InternalError("the answer did not come in time; ask for a smaller SR", code="deadline"))
     except Exception as exc:
-        request_id = secrets.token_hex(6)
-        log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc)
-        return await _refused(request, InternalError(f"the fault is ours; it is logged as request {request_id}"))
+        return await _refused(request, problems.logged(request, exc))
 
 
 async def availability(request: web.Request) -> web.Response:
