@@ -13,8 +13,8 @@ import pytest
 from running import House
 
 # what an operator reads on a terminal, never a client
-NOT_OVER_HTTP = {"bad_shape", "insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken", "unknown_column",
-                 "unknown_kind", "bad_key_name", "key_exists", "key_foreign", "key_unreadable", "unknown_key",
+NOT_OVER_HTTP = {"bad_shape", "bad_result", "insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken",
+                 "unknown_column", "unknown_kind", "bad_key_name", "key_exists", "key_foreign", "key_unreadable", "unknown_key",
                  "jobs_folder", "jobs_in_use", "jobs_damaged", "jobs_newer", "no_jobs", "backup_exists",
                  "backup_failed", "cancelled"}
 ROOT = Path(__file__).resolve().parent.parent.parent
