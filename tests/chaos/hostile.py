@@ -101,7 +101,7 @@ def raw_bytes(rng: Random) -> bytes:
     signature = b"\xff" + bytes(8) + b"\x7f"
     mechanism = rng.choice((b"NULL", b"PLAIN", b"CURVE", b"GSSAPI", rng.randbytes(20)))[:20].ljust(20, b"\0")
     greeting = signature + bytes([3, rng.choice((0, 1, 2))]) + mechanism + bytes([rng.randrange(2)]) + bytes(31)
-    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00" + rng.choice((b"\x04PUSH", b"\x06DEALER", b"\x04PULL", b"\xffXXXX"))
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00" + rng.choice((b"\x04PUSH", b"\x06DEALER", b"\x04PULL", b"\xffQQQQ"))
     command = rng.choice((bytes([4, len(ready)]) + ready, b"\x06" + struct.pack(">Q", 2**62) + b"x", bytes([4, 255]) + ready,
                           rng.randbytes(40)))
     return rng.choice((rng.randbytes(rng.randrange(1, 300)), signature, signature[:rng.randrange(1, 10)], greeting,
