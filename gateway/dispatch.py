@@ -221,7 +221,7 @@ class Dispatcher:
         return self._hub.ledger.ahead_of(job_id)
 
     def rates(self) -> dict[str, float | None]:
-        """Return the rows per second of each class, as measured, over all slots; None before the first result."""
+        """Return the rows per second of each class, as measured, over all slots; None before enough was computed to tell."""
         workers = self._hub.ledger.workers.values()
         slots = {INTERACTIVE: sum(w.slots for w in workers), BULK: sum(w.bulk_slots for w in workers)}
         return {cls: None if pace.rows_per_s is None else pace.rows_per_s * max(1, slots[cls])

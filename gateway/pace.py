@@ -7,6 +7,9 @@ from math import exp
 MEMORY_S = 10.0
 """What was computed this many seconds of computing ago counts a third of what is computed now."""
 
+MEASURED_S = 0.1
+"""Less computing than this is no measure: the first rows of a process pay for opening files and filling caches."""
+
 
 class Pace:
     """Measure one class of work.
@@ -27,8 +30,8 @@ class Pace:
 
     @property
     def rows_per_s(self) -> float | None:
-        """How many rows one slot computes in a second; None before the first result."""
-        return self._rows / max(self._seconds, 1e-6) if self._rows else None
+        """How many rows one slot computes in a second; None before enough has been computed to tell."""
+        return self._rows / self._seconds if self._seconds >= MEASURED_S else None
 
     @property
     def run_s(self) -> float | None:

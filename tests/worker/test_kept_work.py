@@ -224,12 +224,21 @@ def test_paused_bulk_starts_nothing_and_goes_on_later(ipc):
         async with ipc.dispatcher(1) as dispatcher:
             keeper = Keeper(dispatcher)
             dispatcher.pause_bulk(True)
-            keeper.give([1.0])
+            keeper.give([1.0], "sleep", s=0.2)
             await asyncio.sleep(0.4)
             assert not keeper.ends and dispatcher.backlog() == {"jobs": 1, "rows": 1, "seconds": None}
             dispatcher.pause_bulk(False)
             await until(lambda: keeper.ends)
-            assert dispatcher.backlog()["seconds"] == 0.0 and dispatcher.rates()["bulk"] > 0
+            assert dispatcher.backlog()["seconds"] == 0.0 and 3.0 < dispatcher.rates()["bulk"] < 6.0
+
+
+def test_a_moment_of_computing_is_no_measure_of_speed(ipc):
+    async def scenario():
+        async with ipc.dispatcher(1) as dispatcher:
+            keeper = Keeper(dispatcher)
+            keeper.give([1.0])
+            await until(lambda: keeper.ends)
+            assert dispatcher.rates()["bulk"] is None
     asyncio.run(scenario())
 
 
