@@ -44,6 +44,7 @@ class House:
 
     def __init__(self, data: Path, *arguments: str, command: str = "serve", wait: bool = True,
                  jobs: Path | None = None) -> None:
+        self.data = data
         # two houses may share their data, never their jobs or their log
         self.jobs = jobs or Path(tempfile.mkdtemp(prefix="jobs-", dir=data))
         self.log = Path(tempfile.mkdtemp(prefix="log-", dir=data)) / f"{command}.log"

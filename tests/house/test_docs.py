@@ -34,7 +34,7 @@ def test_an_example_of_the_pages_runs(kind: str, text: str, house: House, tmp_pa
     text = text.replace("http://127.0.0.1:5000", f"http://127.0.0.1:{house.port}").replace("curl ", "curl -sS --fail-with-body ")
     command = ["sh", "-e", "-c", text] if kind == "sh" else [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path,
-                          env={**os.environ, "CF_DATA": str(house.log.parent), "CF_JOBS": str(house.jobs),
+                          env={**os.environ, "CF_DATA": str(house.data), "CF_JOBS": str(house.jobs),
                                "PYTHONPATH": str(ROOT),
                                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"})
     assert done.returncode == 0, done.stdout + done.stderr

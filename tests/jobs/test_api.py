@@ -199,7 +199,7 @@ def test_a_gateway_that_is_killed_goes_on_with_what_it_had_accepted(tmp_path: Pa
 
 def test_two_gateways_never_share_their_jobs(desk: House) -> None:
     with pytest.raises(AssertionError, match="another gateway keeps its jobs"):
-        House(desk.log.parent, "--bus", f"ipc://{desk.log.parent}/other", command="gateway", wait=False, jobs=desk.jobs)
+        House(desk.data, "--bus", f"ipc://{desk.data}/other", command="gateway", wait=False, jobs=desk.jobs)
 
 
 def test_a_backup_and_a_list_come_from_the_command_line_too(desk: House, tmp_path: Path,

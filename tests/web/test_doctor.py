@@ -72,7 +72,7 @@ def bus(house: House) -> str:
 
 
 def test_a_sound_house_is_well_and_shows_its_workers_with_the_token(sick: House) -> None:
-    code, found = examined("--server", url(sick), "--data", str(sick.log.parent), CF_TOKEN=TOKEN, CF_WORKERS="1")
+    code, found = examined("--server", url(sick), "--data", str(sick.data), CF_TOKEN=TOKEN, CF_WORKERS="1")
     assert code == 0, [f for f in found if f["level"] in (WARNING, BROKEN)]
     assert re.search(r"one distance took [0-9.]+ ms", about(found, "question")[0][1])
     (level, text), = about(found, "worker")
@@ -84,18 +84,18 @@ def test_a_sound_house_is_well_and_shows_its_workers_with_the_token(sick: House)
 def test_the_text_says_all_is_well_or_counts_what_is_not(sick: House, capsys: pytest.CaptureFixture[str],
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CF_WORKERS", "1")
-    assert main(["doctor", "--data", str(sick.log.parent), "--server", url(sick)]) == 0
+    assert main(["doctor", "--data", str(sick.data), "--server", url(sick)]) == 0
     assert capsys.readouterr().out.endswith("all is well\n")
-    assert main(["doctor", "--data", str(sick.log.parent), "--server", url(sick), "--token", "wrong"]) == 1
+    assert main(["doctor", "--data", str(sick.data), "--server", url(sick), "--token", "wrong"]) == 1
     out = capsys.readouterr().out
     assert "\nwarning  token      the server does not show its workers" in out and "\n                    > give the" in out
     assert out.endswith("0 broken, 1 warning: see the lines that begin so\n") and "wrong\n" not in out
 
 
 def test_without_a_name_the_server_of_this_machine_is_found(sick: House) -> None:
-    code, found = examined("--data", str(sick.log.parent), CF_PORT=str(sick.port), CF_WORKERS="1")
+    code, found = examined("--data", str(sick.data), CF_PORT=str(sick.port), CF_WORKERS="1")
     assert code == 0 and about(found, "server") == [(OK, f"{url(sick)} answers")]
-    code, found = examined("--data", str(sick.log.parent), CF_WORKERS="1")
+    code, found = examined("--data", str(sick.data), CF_WORKERS="1")
     assert code == 0 and about(found, "server")[0][0] == NOTE
 
 
@@ -104,7 +104,7 @@ def test_a_worker_that_has_stopped_is_noticed(sick: House) -> None:
     os.kill(worker, signal.SIGSTOP)
     try:
         time.sleep(2.8)
-        code, found = examined("--server", url(sick), "--data", str(sick.log.parent), CF_TOKEN=TOKEN, CF_WORKERS="1")
+        code, found = examined("--server", url(sick), "--data", str(sick.data), CF_TOKEN=TOKEN, CF_WORKERS="1")
     finally:
         os.kill(worker, signal.SIGCONT)
     # silent at first, lost once four seconds have passed: which of the two is seen depends on the speed of this machine
@@ -130,7 +130,7 @@ def test_a_worker_with_other_fields_is_noticed(sick: House, tmp_path: Path) -> N
         while sick.ask("/v1/stats").json["workers_by_state"]["ready"] < 2:
             assert time.monotonic() < deadline and other.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.1)
-        code, found = examined("--server", url(sick), "--data", str(sick.log.parent), CF_WORKERS="1")
+        code, found = examined("--server", url(sick), "--data", str(sick.data), CF_WORKERS="1")
     finally:
         other.terminate()
         other.wait(40)

@@ -100,7 +100,7 @@ def test_a_position_gives_the_same_answer_in_every_sky_frame(house: House) -> No
 
 
 def test_a_distance_gives_the_velocity_there_and_null_outside(house: House) -> None:
-    field = open_field("ongc-linear", house.log.parent)
+    field = open_field("ongc-linear", house.data)
     a = good(house.ask("/get_flow_by_position", {"lon": 30.0, "lat": 40.0, "distance": 50.0}))
     v = field.velocity(30.0, 40.0, 50.0)
     assert a["inside"] is True and a["v_rad"] == v.column("v_rad")[0]
@@ -115,7 +115,7 @@ def test_a_distance_gives_the_velocity_there_and_null_outside(house: House) -> N
 
 
 def test_faces_edges_and_corners_of_the_lattice_are_inside(house: House) -> None:
-    field = open_field("ongc-linear", house.log.parent)
+    field = open_field("ongc-linear", house.data)
     m = field.manifest
     low = np.array(m.origin_hmpc)
     high = low + (np.array(m.shape) - 1) * np.array(m.spacing_hmpc)
@@ -153,7 +153,7 @@ def test_ten_thousand_objects_at_once_equal_what_cfcore_says(house: House, sky: 
     lists = {k: v.tolist() for k, v in sky.items()}
     a = good(house.post("/get_flow/distance", lists))
     assert a["n"] == 10_000 and "grid" not in a
-    d = open_field("ongc-linear", house.log.parent).distance(**sky)
+    d = open_field("ongc-linear", house.data).distance(**sky)
     for s in SUMMARY:
         np.testing.assert_array_equal(np.array(a["columns"][s], dtype=float), d.values[:, VALUES.index(f"distance.{s}")])
     assert [len(r) for r in a["roots"]] == d.n_roots.tolist()
