@@ -21,7 +21,8 @@ if DEBUG or SANITIZE:
 WATCH = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-wrapv"] if SANITIZE else []
 # The buffer protocol joined the stable ABI in 3.11: one wheel serves 3.11 and later, except free-threaded Pythons.
 ABI3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
-DEPENDS = [f"cfcore/{name}" for name in ("_pure.pxi", "_roots.pxi", "_rows.pxi", "_hot.h", "_hot_loops.h", "_hot_ensemble.h")]
+DEPENDS = [f"cfcore/{name}" for name in ("_pure.pxi", "_roots.pxi", "_rows.pxi", "_flow.pxi", "_hot.h", "_hot_loops.h",
+                                         "_hot_ensemble.h")]
 
 setup(
     ext_modules=[Extension(

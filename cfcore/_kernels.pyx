@@ -5,7 +5,7 @@ the realisation k innermost and padded to a multiple of 16. So the eight corners
 cache line or two each. The loops come in copies, one per instruction set (`_hot.c`), and once more in plain Cython
 (`_pure.pxi`); `LEVELS` names those this machine can run and `use` chooses. All give the same answers; those from
 `_hot.c` to the last bit. What is done once per object stands in
-`_rows.pxi` and `_roots.pxi`.
+`_rows.pxi`, `_roots.pxi` and `_flow.pxi`.
 """
 
 from libc.math cimport NAN, fabs, sqrt
@@ -291,6 +291,9 @@ cdef class Question:
             for q in range(begin, end):
                 answer(&self.shared, &self.a, level, &s, lon[q], lat[q], cz[q], sigma_cz[q], &values[q, 0], &status[q],
                        &flags[q], &roots[q, 0, 0], roots.shape[1], &n_roots[q], NULL if pdf is None else &pdf[q, 0])
+
+
+include "_flow.pxi"
 
 
 def unit_vectors(const double[::1] lon, const double[::1] lat, double[:, ::1] out):

@@ -25,6 +25,7 @@ cdef enum:
     OK = 0
     NOT_FINITE = 1
     FIRST_OUT_OF_RANGE = 2
+    DISTANCE_OUT_OF_RANGE = 6
     OUTSIDE_FIELD = 7
 
 # Beyond this many standard deviations, and more than NEAR from the best sample, a Gaussian does not reach 1e-9.

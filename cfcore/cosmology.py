@@ -77,6 +77,10 @@ class Background:
         z = z - (self.comoving_hmpc(z) - target) * self.efunc(z) * 100.0 / C_KMS
         return np.where(bad, np.nan, z)
 
+    def table(self) -> dict[str, NDArray[np.float64]]:
+        """Return what `redshift` works with, for the compiled loops: redshifts, distances, slopes, nodes and weights."""
+        return {"z": self._z, "r": self._r, "slope": self._slope, "nodes": _NODES, "weights": _WEIGHTS}
+
     def _integral(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         half, mid = 0.5 * (b - a)[..., None], 0.5 * (b + a)[..., None]
         return C_KMS / 100.0 * np.sum(_WEIGHTS * half / self.efunc(mid + half * _NODES), axis=-1)

@@ -333,38 +333,31 @@ def velocities(field: FlowField, lon: ArrayLike, lat: ArrayLike, d_c: ArrayLike,
     """
     opt = options or FlowOptions(**named)  # type: ignore[arg-type]
     rows = _rows({"lon": lon, "lat": lat, "distance": d_c})
-    status = _row_status(rows)
-    bad = status != 0
-    lon_, lat_, d_ = (np.where(bad, 0.0, rows[key]) for key in ("lon", "lat", "distance"))
-    sky = frames.unit_vectors(lon_, lat_)
-    n_gal = frames.rotate(sky, opt.frame, "galactic")
-    dirs = frames.rotate(sky, opt.frame, field.manifest.sky_frame)
-    r = d_ * opt.H0 / 100.0
-    s = field.sample_at(dirs * r[:, None])
-    is_single = s.v_pec.shape[2] == 1
-    v = s.v_pec[:, :, 0] if is_single else s.v_pec.mean(axis=2)
-    v_rad = v[:, 0] * dirs[:, 0] + v[:, 1] * dirs[:, 1] + v[:, 2] * dirs[:, 2]
-    zbar = background(opt.Om).redshift(r)
-    z_cmb = (1.0 + zbar) * (1.0 + v_rad / C_KMS) - 1.0
-    columns: dict[str, F64] = {}
-    sg = frames.rotate(sky, opt.frame, "supergalactic") * r[:, None]
-    columns["sgx"], columns["sgy"], columns["sgz"] = sg.T
-    v_sg = frames.rotate(v, field.manifest.sky_frame, "supergalactic")
-    columns["v_pec.sgx"], columns["v_pec.sgy"], columns["v_pec.sgz"] = v_sg.T
-    columns["v_rad"], columns["sigma"] = v_rad, s.sigma if field.has_sigma else np.full(len(r), np.nan)
-    delta = s.overdensity[:, 0] if is_single else s.overdensity.mean(axis=1)
-    columns["delta"] = delta if field.manifest.has_density else np.full(len(r), np.nan)
-    for f in frames.REPORTED_FRAMES:
-        columns[f"cz.{f}"] = C_KMS * frames.convert_z(z_cmb, n_gal, "cmb", f, opt.composition)
-    columns["cz_hubble"] = C_KMS * zbar
-    values = np.empty((len(r), len(VELOCITY_VALUES)))
-    for place, name in enumerate(VELOCITY_VALUES):
-        values[:, place] = columns[name]
-        if name not in ("sgx", "sgy", "sgz", "cz_hubble"):
-            values[~s.inside, place] = np.nan
-    values[bad] = np.nan
-    status[~bad & ~s.inside] = STATUS.index("outside_field")
-    return Velocities(values, s.inside & ~bad, status, field, opt)
+    n = len(rows["lon"])
+    values, inside, status = np.empty((n, len(VELOCITY_VALUES))), np.empty(n, np.bool_), np.empty(n, np.int32)
+    _ways(field, opt).rows(rows["lon"], rows["lat"], rows["distance"], values, inside.view(np.uint8), status)
+    return Velocities(values, inside, status, field, opt)
+
+
+def _ways(field: FlowField, opt: FlowOptions) -> _kernels.Ways:
+    """Return what of the options matters at known distances as the kernel wants it; made once per field and options."""
+    known = field.ways.get(opt)
+    if known is not None:
+        return known
+    m, cosmos = field.manifest, background(opt.Om)
+    to_galactic = frames.rotation(opt.frame, "galactic")
+    suns = [frames.velocity_frame(f).sun_galactic for f in ("cmb", *frames.REPORTED_FRAMES)]
+    made = _kernels.Ways(
+        field.lattice, to_field=frames.rotation(opt.frame, m.sky_frame),
+        to_supergalactic=frames.rotation(opt.frame, "supergalactic"),
+        v_to_supergalactic=frames.rotation(m.sky_frame, "supergalactic"), suns=np.array(suns) @ to_galactic,
+        source=frames.REPORTED_FRAMES.index("cmb"), additive=opt.composition == "additive", has_density=m.has_density,
+        h=opt.H0 / 100.0, Om=opt.Om, limits=np.array([ROW_LIMITS[name][:2] for name in ("lon", "lat", "distance")]),
+        **cosmos.table())
+    if len(field.ways) >= QUESTIONS_KEPT:
+        field.ways.clear()
+    field.ways[opt] = made
+    return made
 
 
 def _rows(columns: dict[str, ArrayLike]) -> dict[str, F64]:
@@ -380,18 +373,6 @@ def _rows(columns: dict[str, ArrayLike]) -> dict[str, F64]:
             raise BadParameter(f"{name} has shape {a.shape}, the other columns have {n} rows; send lists of one length",
                                code="unequal_lengths", where=name)
     return {name: np.ascontiguousarray(a if a.size == n else np.broadcast_to(a, n)) for name, a in arrays.items()}
-
-
-def _row_status(rows: dict[str, F64]) -> I32:
-    """Find the rows that cannot be used, as the kernel does for `solve`."""
-    status = np.zeros(len(next(iter(rows.values()))), np.int32)
-    for name, a in rows.items():
-        least, greatest, _ = ROW_LIMITS[name]
-        with np.errstate(invalid="ignore"):
-            out = ~((a >= least) & (a <= greatest))
-        fresh = out & (status == 0)
-        status[fresh] = np.where(np.isfinite(a[fresh]), STATUS.index(f"{name}_out_of_range"), STATUS.index("not_finite"))
-    return status
 
 
 def _check_options(field: FlowField, opt: FlowOptions) -> None:

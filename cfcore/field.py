@@ -105,6 +105,7 @@ class FlowField:
         self._spacing = np.array(manifest.spacing_hmpc, float)
         self.lattice = _kernels.Lattice(self._cells, self._sigma, manifest.realisations, self._origin, self._spacing)
         self.questions: dict[FlowOptions, Any] = {}
+        self.ways: dict[FlowOptions, Any] = {}
         if not self.reach_hmpc >= 1.0:
             raise BadParameter(f"the farthest corner of {manifest.id} is {self.reach_hmpc:g} h^-1 Mpc from the observer; "
                                "a line of sight needs at least 1", code="out_of_range")
