@@ -20,7 +20,7 @@ serve: setup
 
 test: setup
 	sh deploy/test_tools.sh
-	$(BIN)/python -m pytest $(ARGS)
+	sh deploy/run_tests.sh $(ARGS)
 
 # the peers are for measuring only: neither serving nor testing waits for them
 $(VENV)/.bench: $(VENV)/.ready

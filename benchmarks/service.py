@@ -235,7 +235,8 @@ def hello_server() -> AbstractContextManager[str]:
 @contextmanager
 def _server(*command: str) -> Iterator[str]:
     """Run a server until the block ends; yield its address."""
-    with rq_peer.children([sys.executable, *command]) as (child,):
+    # the lists of a long run may be more than an hour's rows
+    with rq_peer.children(["env", "CF_ROWS_PER_HOUR=1e12", sys.executable, *command]) as (child,):
         assert child.stdout is not None
         text = ""
         while "ready in" not in text:

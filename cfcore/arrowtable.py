@@ -9,9 +9,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from .columns import Column
+from .column_units import Column
 from .errors import BadParameter
-from .tables import F64, Chunk, Faults, NewColumn, Reader, finite, need, numbers, unique
+from .tables import F64, Chunk, Faults, NewColumn, Ranges, Reader, finite, need, numbers, unique, within
 
 _GROUP_ROWS = 131_072
 
@@ -53,9 +53,10 @@ class ParquetReader:
         except (pyarrow.ArrowException, OSError) as exc:
             raise BadParameter(f"{name} cannot be read as Parquet ({str(exc)[:160]})", code="unreadable_table",
                                where="table") from None
-        self.columns: tuple[Column, ...] = tuple(Column(f.name, *_unit_and_description(f.metadata)) for f in self.schema)
+        self.columns: tuple[Column, ...] = tuple(Column(f.name, *_about(f.metadata)) for f in self.schema)
         self.rows: int | None = self.file.metadata.num_rows
         self._done = 0
+        self._kept: Ranges | None = None
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield batches of rows."""
@@ -65,10 +66,15 @@ class ParquetReader:
                 if batch.num_rows:
                     first = self._done
                     self._done += batch.num_rows
-                    yield ArrowChunk(self, batch, first)
+                    for a, b in within(self._kept, first, self._done):
+                        yield ArrowChunk(self, batch.slice(a, b - a), first + a)
         except (pyarrow.ArrowException, OSError) as exc:
             raise BadParameter(f"{self.name} cannot be read after row {self._done} ({str(exc)[:160]})",
                                code="unreadable_table", where="table") from None
+
+    def keep(self, ranges: Ranges) -> None:
+        """Read only some of the rows."""
+        self._kept = ranges
 
     def fraction(self) -> float | None:
         """Return the share of the rows handed out."""
@@ -172,18 +178,19 @@ class ParquetWriter:
         if isinstance(self._source, ParquetReader):
             arrays = pyarrow.Table.from_batches(self._batches, self._source.schema).columns
             # a reader of ours may meet one name twice; Parquet files must not hold it twice
-            fields = [f.with_name(n) for f, n in zip(self._source.schema, unique(self._source.schema.names))]
+            fields = [_described(f.with_name(n), c) for f, n, c in zip(
+                self._source.schema, unique(self._source.schema.names), self._source.columns)]
             known = self._source.schema.metadata or {}
         else:
             names = unique([c.name for c in self._source.columns])
             arrays = [_arrow(merged(taken(self._pieces, i))) for i in range(len(names))]
-            fields = [_field(n, a.type, c.unit, c.description) for n, a, c in zip(names, arrays, self._source.columns)]
+            fields = [_field(n, a.type, c.unit, c.description, c.ucd) for n, a, c in zip(names, arrays, self._source.columns)]
             known = {}
         arrays, fields = list(arrays), list(fields)
         for i, first in enumerate(list(self._added[0])):
             values = _arrow(new_values(taken(self._added, i)))
             arrays.append(values)
-            fields.append(_field(first.name, values.type, first.unit, first.description))
+            fields.append(_field(first.name, values.type, first.unit, first.description, first.ucd))
         table = pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields, metadata={**known, **self._facts}))
         if self._out is None:
             self._out = parquet.ParquetWriter(self._stream, table.schema, compression="zstd")
@@ -199,21 +206,29 @@ def _arrow(values: np.ndarray) -> Any:
         return pyarrow.array(np.ma.filled(values).tolist())
     if values.dtype.kind in "UO":
         return pyarrow.array(values.tolist(), type=pyarrow.string()) if values.dtype.kind == "U" else pyarrow.array(
-            [None if v is np.ma.masked or v is None else str(v) for v in values])
+            [None if v is np.ma.masked or v is None else str(v) for v in values], type=pyarrow.string())
     data = np.ma.getdata(values)
     # FITS holds big-endian numbers, Arrow does not
     return pyarrow.array(data.astype(data.dtype.newbyteorder("=")), mask=np.ma.getmaskarray(values))
 
 
-def _field(name: str, kind: Any, unit: str, description: str) -> Any:
+def _field(name: str, kind: Any, unit: str, description: str, ucd: str) -> Any:
     import pyarrow
-    about = {k: v for k, v in (("unit", unit), ("description", description)) if v}
+    about = {k: v for k, v in (("unit", unit), ("description", description), ("ucd", ucd)) if v}
     return pyarrow.field(name, kind, metadata=about or None)
 
 
-def _unit_and_description(metadata: Mapping[bytes, bytes] | None) -> tuple[str, str]:
+def _described(field: Any, column: Column) -> Any:
+    """Return a field of the input with what is known of its column beside what it says itself."""
+    known = field.metadata or {}
+    about = {k: v for k, v in ((b"unit", column.unit), (b"ucd", column.ucd)) if v and k not in known}
+    return field.with_metadata({**known, **about}) if about else field
+
+
+def _about(metadata: Mapping[bytes, bytes] | None) -> tuple[str, ...]:
+    """Return unit, description and UCD of a column."""
     about = metadata or {}
-    return about.get(b"unit", b"").decode("utf-8", "replace"), about.get(b"description", b"").decode("utf-8", "replace")
+    return tuple(about.get(key, b"").decode("utf-8", "replace") for key in (b"unit", b"description", b"ucd"))
 
 
 def _as_text(value: object) -> str:

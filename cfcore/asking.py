@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, distances, frames
+from . import __version__, distances, frames, listed
 from .cosmology import C_KMS, background
 from .field import FlowField
 from .options import FLOW_TYPES, FlowOptions
@@ -39,6 +39,7 @@ class Answer(NamedTuple):
     description: str
     decimals: int | None
     """Digits after the point in text; None: six significant digits."""
+    ucd: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Rows:
     lat: F64
     value: F64
     sigma: F64 | None = None
+    first: int = 0
+    """Place of the first row among all that are read."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Sight(NamedTuple):
     shortened: bool
 
 
-class Asker(Protocol):
-    """Answer questions, here or elsewhere."""
+class TableAsker(Protocol):
+    """Answer the rows of a table."""
 
     question: str
     flow: str
@@ -93,11 +96,15 @@ class Asker(Protocol):
     def facts(self) -> Facts:
         """Return the provenance of the answers; elsewhere it is known after the first of them."""
 
-    def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
-        """Answer one object with all there is to say, in the words of the HTTP API."""
-
     def sight(self) -> Sight | None:
         """Return where the lines of sight end; None when a server does not say."""
+
+
+class Asker(TableAsker, Protocol):
+    """Answer questions, here or elsewhere."""
+
+    def single(self, lon: float, lat: float, value: float, sigma: float) -> Facts:
+        """Answer one object with all there is to say, in the words of the HTTP API."""
 
 
 def line_of_sight(field_hmpc: float, rmax: float | None, Om: float) -> Sight:
@@ -125,25 +132,58 @@ def moduli(numbers: Mapping[str, F64], flow: str, H0: float, Om: float) -> dict[
 
 def answer_columns(question: str, flow: str) -> tuple[Answer, ...]:
     """Return the columns of numbers that a question adds to a table."""
-    cz = tuple(Answer(f"cz_{f}", "km/s", f"{'observed' if question == 'distance' else 'predicted'} c z, frame {f}", 2)
+    cz = tuple(Answer(f"cz_{f}", "km/s", f"{'observed' if question == 'distance' else 'predicted'} c z, frame {f}", 2,
+                      "spect.dopplerVeloc.opt" + (";meta.modelled" if question == "velocity" else ""))
                for f in frames.REPORTED_FRAMES)
-    flow_of = tuple(Answer(f"v_{a}", "km/s", f"peculiar velocity along {a.upper()}, CMB frame", 2)
-                    for a in ("sgx", "sgy", "sgz"))
-    v_rad = Answer("v_rad", "km/s", "radial peculiar velocity, CMB frame, positive = receding", 2)
-    spread = Answer("v_rad_std", "km/s", "spread of v_rad over the posterior", 2)
-    delta = Answer("delta", "", "density contrast", 4)
+    flow_of = tuple(Answer(f"v_{a}", "km/s", f"peculiar velocity along {a.upper()}, CMB frame", 2,
+                           f"phys.veloc;pos.cartesian.{a[-1]};pos.supergalactic") for a in ("sgx", "sgy", "sgz"))
+    v_rad = Answer("v_rad", "km/s", "radial peculiar velocity, CMB frame, positive = receding", 2, "phys.veloc")
+    spread = Answer("v_rad_std", "km/s", "spread of v_rad over the posterior", 2, "stat.stdev;phys.veloc")
+    delta = Answer("delta", "", "density contrast", 4, "phys.density;arith.ratio")
     if question == "velocity":
-        return (*(Answer(a, "h^-1 Mpc", f"supergalactic {a.upper()}", 4) for a in ("sgx", "sgy", "sgz")), *flow_of, v_rad,
-                delta, Answer("sigma", "km/s", "error of the field's velocity", 2),
-                Answer("cz_hubble", "km/s", "c zbar, no peculiar velocity", 2), *cz)
-    unit = FLOW_TYPES[flow]
-    return (*(Answer(f"{flow}_{s}", unit, f"{_VARIABLES[flow]}, {_SUMMARY_WORDS[s]}", 4 if unit in _MPC else 2)
-              for s in distances.SUMMARY),
-            *(Answer(f"mu_{s}", "mag", f"distance modulus, {_SUMMARY_WORDS[s]}", 4) for s in MODULUS),
+        return (*(Answer(a, "h^-1 Mpc", f"supergalactic {a.upper()}", 4, f"pos.cartesian.{a[-1]};pos.supergalactic")
+                  for a in ("sgx", "sgy", "sgz")), *flow_of, v_rad, delta,
+                Answer("sigma", "km/s", "error of the field's velocity", 2, "stat.error;phys.veloc"),
+                Answer("cz_hubble", "km/s", "c zbar, no peculiar velocity", 2, "spect.dopplerVeloc.opt;meta.modelled"), *cz)
+    unit, kind = FLOW_TYPES[flow], "spect.dopplerVeloc.opt" if flow == "hubble" else "pos.distance"
+    return (*(Answer(f"{flow}_{s}", unit, f"{_VARIABLES[flow]}, {_SUMMARY_WORDS[s]}", 4 if unit in _MPC else 2,
+                     summary_ucd(s, kind)) for s in distances.SUMMARY),
+            *(Answer(f"mu_{s}", "mag", f"distance modulus, {_SUMMARY_WORDS[s]}", 4, summary_ucd(s, "phot.mag.distMod"))
+              for s in MODULUS),
             *cz, v_rad, spread, *flow_of, delta,
-            Answer("inside_fraction", "", "share of the posterior inside the field", 5),
-            Answer("evidence", "s/km", "integral of prior times likelihood", None),
-            Answer("n_roots", "", "distances at which the mean field predicts this velocity", 0))
+            Answer("inside_fraction", "", "share of the posterior inside the field", 5, "stat.probability"),
+            Answer("evidence", "s/km", "integral of prior times likelihood", None, "stat.likelihood"),
+            Answer("n_roots", "", "distances at which the mean field predicts this velocity", 0, "meta.number"))
+
+
+def summary_ucd(summary: str, kind: str) -> str:
+    """Return the UCD of a summary of a posterior in a variable of some UCD; the quantiles are said to be such, not which."""
+    if summary == "std":
+        return f"stat.stdev;{kind}"
+    return {"mean": f"{kind};stat.mean", "median": f"{kind};stat.median", "mode": kind}.get(summary, f"{kind};stat.percentile")
+
+
+def stored_answers(question: str, flow: str, values: F64, codes: I32, H0: float, Om: float) -> Answers:
+    """Return the answers of n rows from the columns that `cfcore.distances` makes, and workers send.
+
+    Parameters
+    ----------
+    question, flow : str
+    values : ndarray, shape (n, m)
+        `distances.VALUES`, or of a velocity `distances.VELOCITY_VALUES`.
+    codes : ndarray of int32, shape (n, 2 or 3)
+        Status, flags and number of roots; of a velocity the flags are no flags.
+    H0, Om : float
+        Of the answers; for the distance modulus.
+    """
+    numbers = {name: values[:, place] for name, place in
+               (listed.columns_of(flow) if question == "distance" else listed.velocity_columns()).items()}
+    if question == "velocity":
+        return Answers(numbers, codes[:, 0], np.zeros(len(codes), np.int32))
+    numbers = {f"{flow}_{name}" if name in distances.SUMMARY else name: column for name, column in numbers.items()}
+    numbers |= moduli(numbers, flow, H0, Om)
+    numbers["n_roots"] = np.where(codes[:, 0] == 0, codes[:, 2], np.nan)
+    return Answers(numbers, codes[:, 0], codes[:, 1])
 
 
 class Local:
@@ -157,18 +197,12 @@ class Local:
         """Answer one chunk."""
         if self.question == "velocity":
             v = distances.velocities(self.field, rows.lon, rows.lat, rows.value, options=self.options)
-            numbers = {name.replace("v_pec.", "v_").replace(".", "_"): v.column(name) for name in distances.VELOCITY_VALUES}
-            return Answers(numbers, v.status, np.zeros(len(v.status), np.int32))
+            return stored_answers("velocity", self.flow, v.values, np.stack([v.status, v.inside.astype(np.int32)], axis=1),
+                                  self.options.H0, self.options.Om)
         d = distances.solve(self.field, rows.lon, rows.lat, rows.value, options=self.options,
                             sigma_cz=0.0 if rows.sigma is None else rows.sigma)
-        words = {**{name: name for name in ("v_rad", "v_rad_std", "delta", "inside_fraction", "evidence")},
-                 **{f"cz_{f}": f"cz.{f}" for f in frames.REPORTED_FRAMES},
-                 **{f"v_{a}": f"v_pec.{a}" for a in ("sgx", "sgy", "sgz")},
-                 **{f"{self.flow}_{s}": f"{self.flow}.{s}" for s in distances.SUMMARY}}
-        numbers = {name: d.column(column) for name, column in words.items()}
-        numbers |= moduli(numbers, self.flow, self.options.H0, self.options.Om)
-        numbers["n_roots"] = np.where(d.status == 0, d.n_roots, np.nan)
-        return Answers(numbers, d.status, d.flag_bits)
+        return stored_answers("distance", self.flow, d.values, np.stack([d.status, d.flag_bits, d.n_roots], axis=1),
+                              self.options.H0, self.options.Om)
 
     def sight(self) -> Sight:
         """Return where the lines of sight end."""
@@ -206,7 +240,8 @@ class Local:
                 "status": distances.STATUS[int(d.status[0])]}
 
 
-def reason(status: str, names: dict[str, str], values: dict[str, float], field: str, sight: Sight | None = None) -> str:
+def reason(status: str, names: dict[str, str], values: dict[str, float], field: str, sight: Sight | None = None,
+           *, option: str = "--{}") -> str:
     """Say in a sentence why a row has no answer.
 
     Parameters
@@ -219,14 +254,19 @@ def reason(status: str, names: dict[str, str], values: dict[str, float], field: 
         Id of the field.
     sight : Sight, optional
         Where its lines of sight end, when that is known.
+    option : str
+        How options are spelled where the question was asked.
     """
+    other, rmax = f"another {option.format('field')}", f"a larger {option.format('rmax')}"
+    if status == "crashed":
+        return "its computation ends the process every time; it is set aside, the others were answered"
     if status == "outside_field":
         if "distance" in values:
             return (f"{names['distance']} = {values['distance']:g} Mpc lies outside field {field}; no velocity is known "
-                    "there; ask another --field")
+                    f"there; ask {other}")
         sigma = values.get("sigma_cz", 0.0)
         end = f", which ends at {sight.r_hmpc:.0f} h^-1 Mpc (c z about {sight.cz:.0f} km/s)" if sight else ""
-        way = "a larger --rmax, or another --field" if sight and sight.shortened else "another --field"
+        way = f"{rmax}, or {other}" if sight and sight.shortened else other
         text = f"{names['cz']} = {values['cz']:g} km/s"
         if sigma > LARGE_SIGMA_CZ:
             text += f" with {names['sigma_cz']} = {sigma:g} km/s reaches beyond"

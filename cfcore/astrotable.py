@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
 
-from .columns import Column
+from . import votablefile
+from .column_units import Column
 from .errors import Ambiguous, BadParameter
-from .tables import F64, Chunk, Faults, NewColumn, Reader, finite, need, numbers, typed, unique
+from .tables import F64, Chunk, Faults, NewColumn, Ranges, Reader, finite, need, numbers, typed, unique
 
+_NAME_MAX = 60
 _NAMES = {"fits": "FITS", "votable": "VOTable", "ecsv": "ECSV"}
 # a card has eight letters
 CARDS = {"field": "CF_FIELD", "field_version": "CF_VERS", "field_sha256": "CF_SHA", "citation": "CF_CITE", "H0": "CF_H0",
          "Om": "CF_OM", "sigma_v": "CF_SIGV", "prior": "CF_PRIOR", "alpha": "CF_ALPHA", "cz_frame": "CF_CZFRM",
          "frame": "CF_FRAME", "composition": "CF_COMP", "observer": "CF_OBS", "use_field_sigma": "CF_USIG",
          "rmax": "CF_RMAX", "dr": "CF_DR", "columns": "CF_COLS", "sigma_cz": "CF_SIGCZ", "cfcore": "CF_CODE",
-         "server": "CF_SERV"}
-_PARAM_UNITS = {"H0": "km.s-1.Mpc-1", "sigma_v": "km.s-1", "sigma_cz": "km.s-1"}
+         "server": "CF_SERV", "job": "CF_JOB", "run_id": "CF_RUNID", "phase": "CF_PHASE", "rows": "CF_ROWS",
+         "rows_total": "CF_NROWS", "submitted": "CF_DATE", "lon": "CF_LON", "lat": "CF_LAT", "cz": "CF_CZ"}
 
 
 def reader(stream: IO[bytes], name: str, fmt: str, *, extension: str | None, delimiter: str | None) -> AstroReader:
@@ -58,17 +59,17 @@ class AstroReader:
             warnings.simplefilter("ignore")
             try:
                 self.table: Any = _READ[fmt](body, name, extension)
-            except BadParameter:
-                raise
-            except Ambiguous:
+            except (BadParameter, Ambiguous, MemoryError):
                 raise
             except Exception as exc:
                 # astropy raises many unrelated classes on damaged files
                 raise BadParameter(f"{name} cannot be read as {_NAMES[fmt]} ({type(exc).__name__}: {str(exc)[:160]})",
                                    code="unreadable_table", where="table") from None
         self.columns: tuple[Column, ...] = tuple(
-            Column(c.name, "" if c.unit is None else str(c.unit), str(c.description or "")) for c in self.table.itercols())
+            Column(c.name, "" if c.unit is None else str(c.unit), str(c.description or ""), str(c.meta.get("ucd") or ""))
+            for c in self.table.itercols())
         self.rows: int | None = len(self.table)
+        self.numbers: Sequence[int] = range(1, len(self.table) + 1)
         self._done = 0
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
@@ -77,6 +78,11 @@ class AstroReader:
             chunk = TableChunk(self, first, min(first + rows, len(self.table)))
             self._done = first + len(chunk)
             yield chunk
+
+    def keep(self, ranges: Ranges) -> None:
+        """Read only some of the rows."""
+        places = np.concatenate([np.empty(0, int), *(np.arange(a, min(b, len(self.table))) for a, b in ranges)])
+        self.table, self.rows, self.numbers = self.table[places], len(places), (places + 1).tolist()
 
     def fraction(self) -> float | None:
         """Return the share of the rows handed out."""
@@ -92,7 +98,7 @@ class TableChunk:
 
     def __init__(self, source: AstroReader, first: int, end: int) -> None:
         self._source, self._first, self._end = source, first, end
-        self.numbers: Sequence[int] = range(first + 1, end + 1)
+        self.numbers: Sequence[int] = source.numbers[first:end]
         self.faults: Faults = {}
 
     def __len__(self) -> int:
@@ -168,12 +174,20 @@ class AstroWriter:
                 if unit == "h^-1 Mpc":
                     # neither FITS nor VOTable has this unit; a wrong one would be worse than a described one
                     unit, description = "", f"{description}, in h^-1 Mpc"
-                # a sentence that no row needed still makes a column of one letter
-                if values.dtype.kind == "U" and values.dtype.itemsize == 0:
-                    values = values.astype("U1")
+                if values.dtype.kind == "O" and self._fmt != "votable":
+                    # a sentence that no row needed still makes a column of one letter
+                    values = _encoded(values.tolist()) if self._fmt == "fits" else values.astype(str)
+                    values = values if values.dtype.itemsize else values.astype(f"{values.dtype.kind}1")
                 made = AstroColumn(values) if not np.ma.isMaskedArray(values) else None
                 table[first.name] = values if made is None else made
                 table[first.name].unit, table[first.name].description = unit or None, description
+                if first.ucd:
+                    table[first.name].meta["ucd"] = first.ucd
+            for column, about in zip(table.itercols(), self._source.columns):
+                if about.ucd:
+                    column.meta.setdefault("ucd", about.ucd)
+                if about.unit and column.unit is None:
+                    column.unit = about.unit
             _WRITE[self._fmt](table, self._stream, self._facts)
 
     def _collected(self) -> Any:
@@ -209,10 +223,11 @@ def merged(pieces: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def new_values(pieces: Sequence[NewColumn]) -> np.ndarray:
-    """Join the pieces of an added column: text, whole numbers or numbers; what is unknown is masked."""
+    """Join the pieces of an added column: text (objects), whole numbers or numbers; what is unknown is masked."""
     first = pieces[0]
     if isinstance(first.values, list):
-        return np.array([v for p in pieces for v in p.values], dtype=str)
+        # references: a sentence that one row needs would cost all rows its length
+        return np.array([v for p in pieces for v in p.values], dtype=object)
     whole = np.concatenate([np.asarray(p.values, float) for p in pieces])
     unknown = np.isnan(whole)
     if first.decimals == 0:
@@ -230,6 +245,10 @@ def _read_fits(stream: IO[bytes], name: str, extension: str | None) -> Any:
     for i, column in enumerate(table.colnames):
         described = table.meta.pop(f"TCOMM{i + 1}", None)
         table[column].description = table[column].description or described
+        # no standard of FITS has them, but TOPCAT, VizieR and we write them so
+        said = next((table.meta.pop(key) for key in (f"TUCD{i + 1}", f"TBUCD{i + 1}") if key in table.meta), None)
+        if said:
+            table[column].meta["ucd"] = str(said)
     return table
 
 
@@ -266,12 +285,15 @@ def _one_of(found: list[tuple[int, str]], extension: str | None, name: str) -> i
 
 def _write_fits(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> None:
     from astropy.io import fits
+    # a name must fit into its card
+    votablefile.rename(table, lambda name: _ascii(name)[:_NAME_MAX])
     for column in list(table.itercols()):
         if column.dtype.kind == "U" and not np.ma.isMaskedArray(column) and len(column):
             # FITS holds ASCII only; a character reference can be turned back. Bytes take a quarter of the memory.
-            unit, description = column.unit, column.description
-            table[column.name] = np.array([v.encode("ascii", "xmlcharrefreplace") or b" " for v in column.tolist()])
-            table[column.name].unit, table[column.name].description = unit, description
+            about = column.unit, column.description, column.meta
+            table[column.name] = _encoded(column.tolist())
+            table[column.name].unit, table[column.name].description, table[column.name].meta = about
+    ucds = [column.meta.get("ucd") for column in table.itercols()]
     descriptions = {c.name: c.description for c in table.itercols() if c.description}
     units = {}
     for column in table.itercols():
@@ -285,6 +307,8 @@ def _write_fits(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> N
             hdu.header[f"TCOMM{i + 1}"] = _ascii(descriptions[name])
         if name in units:
             hdu.header[f"TUNIT{i + 1}"] = _ascii(units[name])
+        if ucds[i]:
+            hdu.header[f"TUCD{i + 1}"] = _ascii(ucds[i])
     for key, value in facts.items():
         if value is not None:
             hdu.header[CARDS[key]] = _ascii(value) if isinstance(value, str) else value
@@ -305,19 +329,6 @@ def _fits_knows(unit: Any) -> bool:
     return True
 
 
-def _write_votable(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> None:
-    from astropy.io import votable
-    table.convert_bytestring_to_unicode()
-    tree = votable.from_table(table)
-    for key, value in facts.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            about = {"datatype": "double", "unit": _PARAM_UNITS.get(key), "value": float(value)}
-        else:
-            about = {"datatype": "char", "arraysize": "*", "value": value if isinstance(value, str) else json.dumps(value)}
-        tree.resources[0].params.append(votable.tree.Param(tree, name=key, **about))
-    tree.to_xml(stream)
-
-
 def _write_ecsv(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> None:
     table.convert_bytestring_to_unicode()
     table.meta["cosmicflows"] = dict(facts)
@@ -328,13 +339,20 @@ def _write_ecsv(table: Any, stream: IO[bytes], facts: Mapping[str, object]) -> N
         text.detach()
 
 
+def _encoded(texts: list[str]) -> np.ndarray:
+    """Return texts as ASCII; a character reference can be turned back."""
+    return np.array([v.encode("ascii", "xmlcharrefreplace") or b" " for v in texts])
+
+
 def _as_text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _ascii(text: str) -> str:
-    return text.encode("ascii", "xmlcharrefreplace").decode()
+    """Return a text as a header may hold it; a character reference can be turned back, a control character is a blank."""
+    plain = text.encode("ascii", "xmlcharrefreplace").decode()
+    return plain if plain.isprintable() else "".join(c if c.isprintable() else " " for c in plain)
 
 
 _READ = {"fits": _read_fits, "votable": _read_votable, "ecsv": _read_ecsv}
-_WRITE = {"fits": _write_fits, "votable": _write_votable, "ecsv": _write_ecsv}
+_WRITE = {"fits": _write_fits, "votable": votablefile.write, "ecsv": _write_ecsv}

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__, bulk_cli, catalog_cli, distance_cli, doctor_cli, fields_cli, jobs_cli
+from . import __version__, accounts_cli, bulk_cli, catalog_cli, distance_cli, doctor_cli, fields_cli, jobs_cli
 from .errors import CosmicFlowsError, UnknownName, UsageError
 
 EXIT_OK, EXIT_USAGE, EXIT_TRANSIENT, EXIT_INTERNAL = 0, 2, 3, 70
@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
             p.add_argument("--out", metavar="FILE", help="the key file (default NAME.key here; - prints it)")
         p.set_defaults(run=_keys, word=word)
 
+    accounts_cli.register(commands, lambda: import_module("gateway.accounts_command"))
     distance_cli.register(commands, _find)
     bulk_cli.register(commands)
     fields_cli.register(commands)
@@ -216,8 +217,8 @@ def _ways_out(exc: CosmicFlowsError) -> Iterator[str]:
     for key in ("suggestions", "candidates"):
         listed = exc.extra.get(key)
         for entry in listed if isinstance(listed, list) else ():
-            if isinstance(entry, dict):
-                yield f"{entry.get('name')}   ({entry.get('reason')})"
+            if isinstance(entry, dict) and "name" in entry:
+                yield f"{entry['name']}   ({entry.get('reason')})"
     begin_so = exc.extra.get("begin_so")
     if isinstance(begin_so, list) and begin_so:
         yield f"names that begin so: {', '.join(map(str, begin_so))}"

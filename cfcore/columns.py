@@ -1,4 +1,4 @@
-"""Which column of a table is what: chosen by its name only when exactly one fits, else by the user.
+"""Which column of a table is what: chosen by its UCD or its name only when exactly one fits, else by the user.
 
 A table with several velocities is never read by guess: the refusal lists each candidate, the frame its name implies
 and the option that chooses it.
@@ -14,10 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .column_names import BRACKET, ERROR_FORMS, NOT_OBSERVED, PAIRS, VELOCITIES, plain
+from .column_names import ERROR_FORMS, NOT_OBSERVED, PAIRS, VELOCITIES, plain
+from .column_units import NO_UNIT, OTHER_UNITS, SEXAGESIMAL, SPEEDS, Column, factor, shown_unit, unit_of
 from .cosmology import C_KMS
 from .errors import Ambiguous, BadParameter, UnknownName
 from .frames import sky_frame, velocity_frame
+from .ucds import Meaning, meaning
 
 F64 = NDArray[np.float64]
 
@@ -25,14 +27,6 @@ CZ_UNITS: dict[str, float] = {"km/s": 1.0, "m/s": 1e-3, "z": C_KMS}
 """What a velocity column may be said to hold, and the factor to km/s."""
 LOOKS_LIKE_Z, LOOKS_LIKE_CZ = 10.0, 10.0
 """Velocities (km/s) below the first look like redshifts, redshifts above the second like velocities."""
-
-
-class Column(NamedTuple):
-    """Name a column of a table, with its unit and description where the format holds them."""
-
-    name: str
-    unit: str = ""
-    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,36 +74,6 @@ _FAMILY = {"hel": "heliocentric", "cmb": "CMB frame", "lg": "Local Group", "ls":
 _DISTANCES = frozenset(("distance", "dist", "distmpc", "distancempc", "dmpc", "dc", "dcmpc", "dcom", "dcomoving",
                         "comovingdistance"))
 _LUMINOSITY = frozenset(["dl", "dlmpc", "dlum", "luminositydistance", "lumdist"])
-
-_ANGLE = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180.0 / np.pi, "radian": 180.0 / np.pi,
-          "radians": 180.0 / np.pi, "hourangle": 15.0, "15deg": 15.0, "arcmin": 1 / 60, "arcsec": 1 / 3600}
-_SPEED = {"km/s": 1.0, "kms-1": 1.0, "kms^-1": 1.0, "km/sec": 1.0, "m/s": 1e-3, "ms-1": 1e-3, "ms^-1": 1e-3}
-_LENGTH = {"mpc": 1.0, "kpc": 1e-3, "pc": 1e-6}
-_OTHER = frozenset(["mag", "dex", "jy", "erg", "yr", "myr", "gyr", "solmass", "msun", "arcsec2"])
-_NO_UNIT = frozenset(("", "-", "--", "1", "none", "redshift", "dimensionless"))
-_UNIT_OF = {"angle": (_ANGLE, "an angle (deg, rad, hourangle)"), "cz": (_SPEED, "a velocity (km/s, m/s)"),
-            "distance": (_LENGTH, "a distance (Mpc, kpc, pc)")}
-
-
-def unit_in(name: str) -> str:
-    """Return the unit that a column name carries in brackets, such as ``"cz [km/s]"``; empty when it is none."""
-    found = BRACKET.search(name.strip())
-    text = _unit_key(found[1]) if found else ""
-    return text if any(text in table for table in (_ANGLE, _SPEED, _LENGTH, _OTHER)) else ""
-
-
-def told_unit(column: Column) -> str:
-    """Return the unit of an angle, velocity or distance column as a header must tell it; empty when it is the house's.
-
-    The name of a column is all that text holds: without ``[hourangle]`` there, a right ascension would be read as degrees.
-    """
-    key = _unit_key(column.unit)
-    factor = next((table[key] for table, _ in _UNIT_OF.values() if key in table), 1.0)
-    if factor == 1.0 or unit_in(column.name) == key:
-        return ""
-    # the standard of VOTable has no hours: astropy writes 15deg, which nobody else would understand
-    return "hourangle" if key == "15deg" else column.unit.strip()
-
 
 def choose(columns: Sequence[Column], asked: Asked, question: str) -> Choice:
     """Choose the columns that a question needs.
@@ -195,30 +159,63 @@ def _position(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, Chosen, 
             raise BadParameter("--ra-column and --dec-column belong together (--lon-column and --lat-column are the same "
                                "options); give both", code="missing_parameter", where="lon")
         places = find(columns, asked.lon, "--lon-column"), find(columns, asked.lat, "--lat-column")
-        implied = {f for f, *names in PAIRS for i, side in zip(places, names) if f and plain(columns[i].name) in side}
+        by, implied = "names", {f for f, *both in PAIRS for i, side in zip(places, both) if f and plain(columns[i].name) in side}
+        if not implied:
+            by, implied = "UCDs", {said.frame for i in places if (said := meaning(columns[i].ucd)) and said.frame
+                                   and said.what in ("lon", "lat")}
         if len(implied) > 1 or (wanted and implied and implied != {wanted}):
             raise BadParameter(f"columns {columns[places[0]].name!r:.80} and {columns[places[1]].name!r:.80} are "
-                               f"{' and '.join(sorted(implied))} by their names"
+                               f"{' and '.join(sorted(implied))} by their {by}"
                                + (f", --frame says {wanted}" if wanted else "") + "; choose columns of one frame",
                                code="frame_contradicts", where="frame")
         return _angle(columns, places[0]), _angle(columns, places[1]), wanted or (implied or {"icrs"}).pop()
-    found: list[tuple[str | None, list[int], list[int]]] = []
-    for frame, lons, lats in PAIRS:
-        a, b = ([i for i, c in enumerate(columns) if plain(c.name) in side] for side in (lons, lats))
-        if a and b and (wanted is None or frame in (None, wanted)):
-            found.append((frame, a, b))
+    found = _pairs(columns, wanted)
     if not found:
         of = f" in the frame {wanted}" if wanted else ""
-        raise BadParameter(f"no columns are known as a position{of} by their names; add --ra-column NAME --dec-column NAME "
-                           f"(or --lon-column, --lat-column and --frame); the table has {_listed(columns)}",
+        raise BadParameter(f"no columns are known as a position{of} by their names or UCDs; add --ra-column NAME --dec-column "
+                           f"NAME (or --lon-column, --lat-column and --frame); the table has {_listed(columns)}",
                            code="no_position", where="lon")
     if len(found) > 1 or len(found[0][1]) > 1 or len(found[0][2]) > 1:
-        ways = [f"--lon-column {_way(columns, i)} --lat-column {_way(columns, j)}" + (f" --frame {frame}" if frame else "")
+        ways = [Candidate(f"{columns[i].name}, {columns[j].name}", "position", frame, f"--lon-column {_way(columns, i)} "
+                          f"--lat-column {_way(columns, j)}" + (f" --frame {frame}" if frame else ""))
                 for frame, a, b in found for i in a for j in b]
-        raise Ambiguous("more than one pair of columns could be the position; choose one by adding\n  "
-                        + "\n  ".join(ways[:12]), code="ambiguous_column", where="lon", extra={"candidates": ways})
+        raise _ambiguous("more than one pair of columns could be the position", ways, "lon")
     frame, (i,), (j,) = found[0]
     return _angle(columns, i), _angle(columns, j), frame or wanted or "icrs"
+
+
+def _pairs(columns: Sequence[Column], wanted: str | None) -> list[tuple[str | None, list[int], list[int]]]:
+    """Return frame, longitudes and latitudes of each frame that has both; of several, the main ones by their UCD."""
+    sides: dict[tuple[str | None, str], list[int]] = {}
+    for i, column in enumerate(columns):
+        said = meaning(column.ucd)
+        by_name = next(((f, side) for f, *names in PAIRS for side, known in zip(("lon", "lat"), names)
+                        if plain(column.name) in known), None)
+        place = by_name
+        if said is not None:
+            # positions for the equinox of 1950 have the same UCD
+            place = (said.frame, said.what) if said.what in ("lon", "lat") and "1950" not in column.name else None
+            if place and by_name and by_name[0] and by_name != place and wanted in (None, place[0], by_name[0]):
+                raise BadParameter(f"column {column.name!r:.80} is {by_name[0]} {by_name[1]} by its name and {place[0]} "
+                                   f"{place[1]} by its UCD {column.ucd!r:.80}; choose with --lon-column and --lat-column",
+                                   code="ucd_contradicts", where="lon")
+        if place and (wanted is None or place[0] in (None, wanted)):
+            sides.setdefault(place, []).append(i)
+
+    every = _complete([(f, sides.get((f, "lon"), []), sides.get((f, "lat"), [])) for f, *_ in PAIRS])
+    for keep in (lambda i: unit_of(columns[i]) not in SEXAGESIMAL, lambda i: _is_main(columns[i])):
+        if sum(len(a) * len(b) for _, a, b in every) > 1:
+            every = _complete([(f, [i for i in a if keep(i)], [i for i in b if keep(i)]) for f, a, b in every]) or every
+    return every
+
+
+def _complete(pairs: list[tuple[str | None, list[int], list[int]]]) -> list[tuple[str | None, list[int], list[int]]]:
+    return [(frame, a, b) for frame, a, b in pairs if a and b]
+
+
+def _is_main(column: Column) -> bool:
+    said = meaning(column.ucd)
+    return said is not None and said.is_main
 
 
 def _velocity(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, str | None]:
@@ -234,37 +231,70 @@ def _velocity(columns: Sequence[Column], asked: Asked) -> tuple[Chosen, str | No
             raise BadParameter(f"column {columns[i].name!r:.80} is {_word(by_name)} by its name; choose it with "
                                f"--{by_name}-column, or say what it holds with --cz-unit", code="unit_contradicts",
                                where=option)
-        return _with_unit(columns, i, kind, asked.cz_unit), implied
-    fits = [(i, *VELOCITIES[plain(c.name)]) for i, c in enumerate(columns) if plain(c.name) in VELOCITIES]
+        said = meaning(columns[i].ucd)
+        return _with_unit(columns, i, kind, asked.cz_unit), implied or (said.frame if said and said.what in ("cz", "z") else None)
+    fits = _velocities(columns)
     corrected = [c.name for c in columns if plain(c.name) in NOT_OBSERVED]
-    aside = f"\n  ({', '.join(corrected[:3])}: corrected for peculiar velocity, not observed)" if corrected else ""
+    listed = ", ".join(f"{name:.80}" for name in corrected[:3])
+    aside = f"\n  ({listed}: corrected for peculiar velocity, not observed)" if corrected else ""
     if not fits:
-        raise BadParameter("no column is known as an observed velocity or redshift by its name; add --cz-column NAME (km/s) "
-                           f"or --z-column NAME; the table has {_listed(columns)}{aside}", code="no_velocity", where="cz")
+        raise BadParameter("no column is known as an observed velocity or redshift by its name or UCD; add --cz-column NAME "
+                           f"(km/s) or --z-column NAME; the table has {_listed(columns)}{aside}", code="no_velocity", where="cz")
     if len(fits) > 1:
-        ways = [f"--{kind}-column {_way(columns, i)}   ({_word(kind)}, {_FAMILY.get(f or '', 'frame not named')})"
-                for i, kind, f in fits]
-        raise Ambiguous(f"{len(fits)} columns could be the observed velocity; choose one by adding\n  "
-                        + "\n  ".join(ways[:12]) + aside, code="ambiguous_column", where="cz", extra={"candidates": ways})
+        raise _ambiguous(f"{len(fits)} columns could be the observed velocity", [
+            Candidate(columns[i].name, kind, f, f"--{kind}-column {_way(columns, i)}") for i, kind, f in fits], "cz", aside)
     i, kind, implied = fits[0]
+    _check_ucd(columns[i], kind, implied, asked)
     return _with_unit(columns, i, kind, asked.cz_unit), implied
+
+
+def _velocities(columns: Sequence[Column]) -> list[tuple[int, str, str | None]]:
+    """Return place, kind and rest frame of each column that is an observed velocity; of several, the main ones by their UCD."""
+    fits = []
+    for i, column in enumerate(columns):
+        said, key = meaning(column.ucd), plain(column.name)
+        if said is None:
+            if key in VELOCITIES:
+                fits.append((i, *VELOCITIES[key]))
+        elif said.what in ("cz", "z") and key not in NOT_OBSERVED:
+            # catalogues call c z a redshift: the unit decides
+            kind = "cz" if unit_of(column) in SPEEDS else said.what
+            fits.append((i, kind, VELOCITIES.get(key, (kind, None))[1] or said.frame))
+    return [f for f in fits if _is_main(columns[f[0]])] or fits if len(fits) > 1 else fits
+
+
+def _check_ucd(column: Column, kind: str, implied: str | None, asked: Asked) -> None:
+    """Refuse a column whose name says another thing than its UCD, when neither its unit nor the user says which is right."""
+    said, known = meaning(column.ucd), VELOCITIES.get(plain(column.name))
+    if said is None or known is None:
+        return
+    if known[0] != kind and asked.cz_unit is None and unit_of(column) not in SPEEDS:
+        raise BadParameter(f"column {column.name!r:.80} is {_word(known[0])} by its name and {_word(kind)} by its UCD "
+                           f"{column.ucd!r:.80}; say which with --cz-column {_quoted(column.name)} or --z-column "
+                           f"{_quoted(column.name)}", code="ucd_contradicts", where="cz")
+    if said.frame and known[1] and said.frame != known[1]:
+        raise BadParameter(f"column {column.name!r:.80} is {_FAMILY[known[1]]} by its name and {_FAMILY[said.frame]} by its UCD "
+                           f"{column.ucd!r:.80}; rename the column or mend its UCD", code="ucd_contradicts", where="cz_frame")
 
 
 def _with_unit(columns: Sequence[Column], i: int, kind: str, stated: str | None) -> Chosen:
     """Return a velocity column with its factor: what the user stated, else the unit of the column, else its kind."""
-    name, unit = columns[i].name, _unit(columns[i])
+    name, unit = columns[i].name, unit_of(columns[i])
     if stated is not None:
         return Chosen(i, name, CZ_UNITS[stated], "stated")
-    if kind == "z" and unit in _SPEED:
+    if kind == "z" and unit in SPEEDS:
         raise BadParameter(f"column {name!r:.80} has the unit {unit}, a velocity, but its name or --z-column says "
                            f"redshift; add --cz-column {_quoted(name)} --cz-unit {unit if unit in CZ_UNITS else 'km/s'} or "
                            "--cz-unit z", code="unit_contradicts", where=name)
     if kind == "z":
-        if unit not in _NO_UNIT:
-            raise BadParameter(f"column {name!r:.80} has the unit {_shown_unit(columns[i])}; a redshift has none; choose another "
+        if unit not in NO_UNIT:
+            raise BadParameter(f"column {name!r:.80} has the unit {shown_unit(columns[i])}; a redshift has none; choose another "
                                "column, or say what it holds with --cz-unit", code="wrong_unit", where=name)
         return Chosen(i, name, C_KMS, "z")
-    return Chosen(i, name, _factor(columns[i], "cz"), "cz")
+    return Chosen(i, name, factor(columns[i], "cz"), "cz")
+
+
+_ANY_ERROR = Meaning("error of any")
 
 
 def _sigma(columns: Sequence[Column], asked: Asked, value: Chosen) -> Chosen | None:
@@ -276,21 +306,24 @@ def _sigma(columns: Sequence[Column], asked: Asked, value: Chosen) -> Chosen | N
         base = plain(value.name)
         own = {form.format(base) for form in ERROR_FORMS}
         own |= {"sigmacz", "czerr", "ecz"} if value.kind != "z" else {"sigmacz"}
-        fits = [i for i, c in enumerate(columns) if plain(c.name) in own and i != value.index]
+        fits = [i for i, c in enumerate(columns) if plain(c.name) in own and i != value.index
+                and (meaning(c.ucd) or _ANY_ERROR).what.startswith("error of")]
+        kind = "z" if value.kind == "z" else "cz"
+        if not fits and sum(k == kind for _, k, _ in _velocities(columns)) == 1:
+            fits = [i for i, c in enumerate(columns) if (said := meaning(c.ucd)) and said.what == f"error of {kind}"]
         if not fits:
             return None
         if len(fits) > 1:
-            ways = [f"--sigma-cz-column {_way(columns, i)}" for i in fits]
-            raise Ambiguous(f"{len(fits)} columns could be the error of the velocity; choose one by adding\n  "
-                            + "\n  ".join(ways[:12]) + "\n  --sigma-cz 0   (none of them)", code="ambiguous_column",
-                            where="sigma_cz", extra={"candidates": ways})
+            raise _ambiguous(f"{len(fits)} columns could be the error of the velocity", [
+                Candidate(columns[i].name, "sigma_cz", None, f"--sigma-cz-column {_way(columns, i)}") for i in fits], "sigma_cz",
+                "\n  --sigma-cz 0   (none of them)")
         i = fits[0]
-    key, unit = plain(columns[i].name), _unit(columns[i])
-    if unit in _SPEED or (unit in _NO_UNIT and ("cz" in key or value.kind == "cz")):
-        return Chosen(i, columns[i].name, _factor(columns[i], "cz"), "sigma")
-    if unit in _NO_UNIT:
+    key, unit = plain(columns[i].name), unit_of(columns[i])
+    if unit in SPEEDS or (unit in NO_UNIT and ("cz" in key or value.kind == "cz")):
+        return Chosen(i, columns[i].name, factor(columns[i], "cz"), "sigma")
+    if unit in NO_UNIT:
         return Chosen(i, columns[i].name, value.factor, "sigma")
-    raise BadParameter(f"column {columns[i].name!r:.80} has the unit {_shown_unit(columns[i])}, which is no error of a "
+    raise BadParameter(f"column {columns[i].name!r:.80} has the unit {shown_unit(columns[i])}, which is no error of a "
                        "velocity; choose another with --sigma-cz-column, or --sigma-cz 0 for none", code="wrong_unit",
                        where="sigma_cz")
 
@@ -299,35 +332,46 @@ def _distance(columns: Sequence[Column], asked: Asked) -> Chosen:
     if asked.distance is not None:
         i = find(columns, asked.distance, "--distance-column")
     else:
-        fits = [i for i, c in enumerate(columns) if plain(c.name) in _DISTANCES]
+        fits = []
+        for i, column in enumerate(columns):
+            said = meaning(column.ucd)
+            is_by_ucd = said is not None and said.what == "distance"
+            if (said is None and plain(column.name) in _DISTANCES) or (
+                    is_by_ucd and plain(column.name) not in _LUMINOSITY and unit_of(column) not in OTHER_UNITS):
+                fits.append(i)
+        fits = [i for i in fits if _is_main(columns[i])] or fits if len(fits) > 1 else fits
         if not fits:
-            raise BadParameter("no column is known as a comoving distance by its name; add --distance-column NAME (Mpc); "
+            raise BadParameter("no column is known as a comoving distance by its name or UCD; add --distance-column NAME (Mpc); "
                                f"the table has {_listed(columns)}", code="no_distance", where="distance")
         if len(fits) > 1:
-            ways = [f"--distance-column {_way(columns, i)}" for i in fits]
-            raise Ambiguous(f"{len(fits)} columns could be the distance; choose one by adding\n  " + "\n  ".join(ways[:12]),
-                            code="ambiguous_column", where="distance", extra={"candidates": ways})
+            raise _ambiguous(f"{len(fits)} columns could be the distance", [
+                Candidate(columns[i].name, "distance", None, f"--distance-column {_way(columns, i)}") for i in fits], "distance")
         i = fits[0]
     if plain(columns[i].name) in _LUMINOSITY:
         raise BadParameter(f"column {columns[i].name!r:.80} is a luminosity distance by its name; the flow is asked at a "
                            "comoving distance, D_L / (1 + z): add that as a column", code="wrong_distance",
                            where="distance")
-    return Chosen(i, columns[i].name, _factor(columns[i], "distance"), "distance")
+    return Chosen(i, columns[i].name, factor(columns[i], "distance"), "distance")
+
+
+class Candidate(NamedTuple):
+    """Say what a column could be, in which frame, and the options that choose it."""
+
+    column: str
+    kind: str
+    frame: str | None
+    way: str
+
+
+def _ambiguous(what: str, candidates: Sequence[Candidate], where: str, aside: str = "") -> Ambiguous:
+    shown = [c.way + (f"   ({_word(c.kind)}, {_FAMILY.get(c.frame or '', 'frame not named')})" if where == "cz" else "")
+             for c in candidates[:12]]
+    return Ambiguous(f"{what}; choose one by adding\n  " + "\n  ".join(shown) + aside, code="ambiguous_column", where=where,
+                     extra={"candidates": [c._asdict() for c in candidates[:100]]})
 
 
 def _angle(columns: Sequence[Column], i: int) -> Chosen:
-    return Chosen(i, columns[i].name, _factor(columns[i], "angle"), "angle")
-
-
-def _factor(column: Column, what: str) -> float:
-    table, words = _UNIT_OF[what]
-    unit = _unit(column)
-    if unit in _NO_UNIT:
-        return 1.0
-    if unit not in table:
-        raise BadParameter(f"column {column.name!r:.80} has the unit {_shown_unit(column)!r:.40}, which is not {words}; choose "
-                           "another column or mend the unit", code="wrong_unit", where=column.name)
-    return table[unit]
+    return Chosen(i, columns[i].name, factor(columns[i], "angle"), "angle")
 
 
 def _refuse_corrected(name: str) -> None:
@@ -336,28 +380,14 @@ def _refuse_corrected(name: str) -> None:
                            "the heliocentric or CMB one, or rename it if it was", code="not_observed", where=name)
 
 
-def _unit(column: Column) -> str:
-    return _unit_key(column.unit) if column.unit else unit_in(column.name)
-
-
-def _shown_unit(column: Column) -> str:
-    """Return the unit as its author wrote it."""
-    found = BRACKET.search(column.name.strip())
-    return column.unit.strip() or (found[1].strip() if found else "")
-
-
-def _unit_key(text: str) -> str:
-    return re.sub(r"[\s.*]+", "", text.strip().lower())
-
-
 def _word(kind: str) -> str:
     return "a redshift" if kind == "z" else "c z in km/s"
 
 
 def _way(columns: Sequence[Column], i: int) -> str:
-    """Return how a column is named on the command line: by number when the name occurs twice."""
+    """Return how a column is named on the command line: by number when the name occurs twice, or is too long to be typed."""
     name = columns[i].name
-    return _quoted(name) if sum(c.name.lower() == name.lower() for c in columns) == 1 else f"'#{i + 1}'"
+    return _quoted(name) if len(name) <= 80 and sum(c.name.lower() == name.lower() for c in columns) == 1 else f"'#{i + 1}'"
 
 
 def _quoted(name: str) -> str:
@@ -367,5 +397,5 @@ def _quoted(name: str) -> str:
 
 
 def _listed(columns: Sequence[Column]) -> str:
-    names = [c.name for c in columns]
+    names = [c.name if len(c.name) <= 80 else f"{c.name[:77]}..." for c in columns]
     return ", ".join(names[:30]) + (f" and {len(names) - 30} more" if len(names) > 30 else "")

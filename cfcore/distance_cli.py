@@ -14,6 +14,7 @@ from types import FrameType
 
 from . import frames, galaxy_text, tablerun, tables
 from .asking import Asker, Facts, Local, reason
+from .client_access import who
 from .columns import CZ_UNITS, LOOKS_LIKE_CZ, LOOKS_LIKE_Z, Asked, Choice, choose
 from .cosmology import C_KMS
 from .errors import BadParameter, UnknownName
@@ -119,6 +120,8 @@ def add_columns(group: argparse._ArgumentGroup, question: str) -> None:
 
 def _run(args: argparse.Namespace, question: str, find: Find) -> int:
     server = None if args.server is None else Server(args.server)
+    if server is not None:
+        server.token = who(server.url, None, None, None)[1] or ""
     if server is not None and args.data is not None:
         raise BadParameter("--data and --server are both given; the server has its own data; leave one out",
                            code="contradiction", where="server")

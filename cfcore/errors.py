@@ -121,5 +121,25 @@ def from_dict(data: dict[str, object]) -> CosmicFlowsError:
                extra=dict(extra) if isinstance(extra, dict) else None)
 
 
+def from_status(status: int, message: str, *, code: str, where: object = None, hint: object = None,
+                extra: dict[str, object] | None = None) -> CosmicFlowsError:
+    """Rebuild an error that a server told as problem JSON, by the status of the answer.
+
+    Parameters
+    ----------
+    status : int
+        Of the answer, 400 or more.
+    message, code, where, hint, extra
+        As of `CosmicFlowsError`.
+    """
+    cls = _BY_STATUS.get(status) or (InternalError if status >= 500 else BadParameter)
+    return cls(message, code=code, where=_text(where), hint=_text(hint), extra=extra)
+
+
+_BY_STATUS: dict[int, type[CosmicFlowsError]] = {
+    401: UsageError, 403: UsageError, 404: UnknownName, 408: TransientError, 409: UsageError, 410: UsageError,
+    429: TransientError, 502: TransientError, 503: TransientError, 504: DeadlineExceeded}
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)

@@ -42,6 +42,11 @@ class Server:
     url : str
         Such as ``http://127.0.0.1:5000``; http or https, a path before the API's own is kept.
 
+    Attributes
+    ----------
+    token : str
+        Presented with every question; empty: none.
+
     Raises
     ------
     BadParameter
@@ -49,6 +54,7 @@ class Server:
     """
 
     def __init__(self, url: str) -> None:
+        self.token = ""
         parts = urllib.parse.urlsplit(url.strip())
         try:
             named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -108,13 +114,15 @@ class Server:
     def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
         request.add_header("Accept", "application/json")
         request.add_header("User-Agent", "cosmicflows")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
         for attempt in range(TRIES):
             try:
                 with self._opener.open(request, timeout=_TIMEOUT_S) as answer:
                     return self._read(answer.read())
             except urllib.error.HTTPError as exc:
                 error = self._refusal(exc)
-                if exc.code != 503 or attempt == TRIES - 1:
+                if exc.code not in (429, 503) or attempt == TRIES - 1:
                     raise error from None
                 time.sleep(_wait(exc.headers.get("Retry-After"), attempt))
             except (urllib.error.URLError, http.client.HTTPException, OSError) as exc:
@@ -147,7 +155,7 @@ class Server:
             return UsageError(f"{self.url} answers {exc.code} {exc.reason}, not as a Cosmic Flows server does; check the "
                               "address", code="not_our_server", where="server")
         extra = {k: data[k] for k in ("suggestions", "candidates", "known") if k in data}
-        kind = (TransientError if exc.code in (502, 503, 504) else InternalError if exc.code >= 500 else
+        kind = (TransientError if exc.code in (429, 502, 503, 504) else InternalError if exc.code >= 500 else
                 UnknownName if exc.code == 404 else UsageError)
         return kind(detail, code=code or None, where=data.get("where"), hint=data.get("hint"), extra=extra)
 

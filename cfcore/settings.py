@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import re
 import shlex
@@ -14,9 +15,12 @@ from pathlib import Path
 from .errors import BadParameter
 
 # Variables with the prefix that are not settings of a service: build and test switches, the download
-# mirror, and the token that `doctor` presents.
-_OTHER_VARIABLES = {"CF_CHAOS_SEED", "CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_KEY", "CF_SANITIZE", "CF_SHARED", "CF_TOKEN"}
+# mirror, and the server and token of clients.
+_OTHER_VARIABLES = {"CF_CHAOS_SEED", "CF_CONFIG", "CF_DEBUG", "CF_FETCH_BASE", "CF_KEY", "CF_SANITIZE", "CF_SERVER",
+                    "CF_SHARED", "CF_TOKEN"}
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ROWS_PER_HOUR_MAX = 1e12
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 """How the services write their logs; those of `serve` come out as one."""
 
@@ -68,6 +72,16 @@ class Settings:
         Folder of the jobs: their rows, their results and what became of them; empty: ``jobs`` in `data`.
     job_retention_days : float
         How long a job that has ended is kept, with its result.
+    callback_hosts : str
+        Hosts that webhooks may call although they are not public: names and networks (``10.1.2.0/24``), separated by commas.
+    rows_per_hour : float
+        Rows that a user or a token may ask for in an hour, where nothing else is said of it.
+    anonymous_rows_per_hour : float
+        The same of an address without credentials; on a gateway that listens on loopback those of its machine have the former.
+    anonymous_job_rows : int
+        Most rows of a job of an address without credentials, with the same exception.
+    trusted_proxies : str
+        Networks of the reverse proxies whose header X-Forwarded-For is believed, ``10.0.0.0/8, ::1``; empty: nobody's is.
     log_level : str
         ``debug``, ``info``, ``warning`` or ``error``.
     log_format : str
@@ -89,11 +103,18 @@ class Settings:
     lane_ports: str = "5600-5799"
     jobs: str = ""
     job_retention_days: float = 14.0
+    callback_hosts: str = ""
+    rows_per_hour: float = 20e6
+    anonymous_rows_per_hour: float = 200e3
+    anonymous_job_rows: int = 10_000
+    trusted_proxies: str = ""
     log_level: str = "info"
     log_format: str = "text"
 
     def __post_init__(self) -> None:
-        for name, least, greatest in (("port", 0, 65535), ("results_port", 1, 65535), ("workers", 0, 1024)):
+        for name, least, greatest in (("port", 0, 65535), ("results_port", 1, 65535), ("workers", 0, 1024),
+                                      ("anonymous_job_rows", 1, 1_000_000), ("rows_per_hour", 1.0, ROWS_PER_HOUR_MAX),
+                                      ("anonymous_rows_per_hour", 1.0, ROWS_PER_HOUR_MAX)):
             if not least <= getattr(self, name) <= greatest:
                 raise BadParameter(f"{name} = {getattr(self, name)} lies outside {least} ... {greatest}", where=name)
         if self.log_level not in ("debug", "info", "warning", "error"):
@@ -109,11 +130,37 @@ class Settings:
         if not 0.0 < self.job_retention_days <= 36_500.0:
             raise BadParameter(f"job_retention_days = {self.job_retention_days:g} lies outside 0 ... 36500",
                                where="job_retention_days")
+        self.callback_rules()
         self.lane_range()
+        self.proxy_networks()
+
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """Return the networks of the reverse proxies that are believed."""
+        words = self.trusted_proxies.replace(",", " ").split()
+        try:
+            return tuple(ipaddress.ip_network(word, strict=False) for word in words)
+        except ValueError as exc:
+            raise BadParameter(f"trusted_proxies = {self.trusted_proxies!r}: {exc}; write networks or addresses with commas, "
+                               "such as 10.0.0.0/8, 192.0.2.7, ::1", where="trusted_proxies") from None
 
     def jobs_folder(self) -> Path:
         """Return the folder of the jobs."""
         return Path(self.jobs).expanduser() if self.jobs else self.data / "jobs"
+
+    def callback_rules(self) -> tuple[frozenset[str], tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]]:
+        """Return the names and the networks of `callback_hosts`."""
+        names, networks = set(), []
+        for word in filter(None, map(str.strip, self.callback_hosts.split(","))):
+            if re.fullmatch(r"(?=.*[a-z_-])[a-z0-9_-]+(\.[a-z0-9_-]+)*", word.lower()):
+                names.add(word.lower())
+                continue
+            try:
+                networks.append(ipaddress.ip_network(word))
+            except ValueError:
+                raise BadParameter(f"callback_hosts = {self.callback_hosts!r}: {word!r} is neither the name of a host nor a "
+                                   "network; write hooks.lan, 10.1.2.3 or 10.1.2.0/24, separated by commas",
+                                   where="callback_hosts") from None
+        return frozenset(names), tuple(networks)
 
     def lane_range(self) -> tuple[int, int]:
         """Return the first and the last lane port."""
@@ -166,12 +213,12 @@ def load(overrides: Mapping[str, object] | None = None, environ: Mapping[str, st
 def _typed(name: str, value: object) -> object:
     if name == "data":
         return Path(str(value)).expanduser()
-    if name in ("port", "workers", "results_port"):
+    if name in ("port", "workers", "results_port", "anonymous_job_rows"):
         try:
             return int(str(value))
         except ValueError:
             raise BadParameter(f"{name} = {value!r} is not a whole number", where=name) from None
-    if name == "job_retention_days":
+    if name in ("job_retention_days", "rows_per_hour", "anonymous_rows_per_hour"):
         try:
             return float(str(value))
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections import Counter, deque
@@ -12,11 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import distances
-from .asking import Answer, Answers, Asker, Facts, Rows, answer_columns, reason
+from .asking import Answer, Answers, Facts, Rows, TableAsker, answer_columns, reason
 from .columns import Choice, Column, check_velocities
 from .cosmology import C_KMS
 from .errors import BadParameter
-from .tables import F64, Chunk, Faults, NewColumn, Reader, Writer
+from .tables import F64, Chunk, Faults, NewColumn, Reader, Simple, Writer
 
 SHOWN = 10
 """Bad rows that are told one by one."""
@@ -66,9 +67,9 @@ def new_names(question: str, flow: str, table: Sequence[Column], wanted: str | N
     return out
 
 
-def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
+def run(reader: Reader, asker: TableAsker, choice: Choice, names: Mapping[str, str],
         open_output: Callable[[Facts], Writer], *, sigma: float = 0.0, progress: Progress | None = None,
-        tally: Tally | None = None, is_checked: bool = False) -> Tally:
+        tally: Tally | None = None, is_checked: bool = False, option: str = "--{}") -> Tally:
     """Answer every row of a table.
 
     Parameters
@@ -88,20 +89,22 @@ def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
         Counted into and returned, for a writer that tells the counts; default: a new one.
     is_checked : bool
         Whether the velocities of the whole table were checked before: a part of it may hold other values than its beginning.
+    option : str
+        How options are spelled where the question was asked.
 
     Raises
     ------
     BadParameter
         When the velocities of the first chunk cannot be what they were taken for.
     """
-    tally, writer = tally or Tally(), None
+    tally, writer, begun = tally or Tally(), None, 0
     pending: deque[tuple[Chunk, Rows, Faults, Future[Answers]]] = deque()
 
     def put() -> None:
         nonlocal writer
         chunk, rows, faults, future = pending.popleft()
         answers = future.result()
-        added = _added(asker, choice, names, chunk, rows, faults, answers, tally)
+        added = _added(asker, choice, names, chunk, rows, faults, answers, tally, option)
         if writer is None:
             writer = open_output(flat(asker.facts(), choice, sigma))
         writer.write(chunk, added)
@@ -111,10 +114,11 @@ def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
     with ThreadPoolExecutor(max(asker.jobs, 1)) as pool:
         try:
             for i, chunk in enumerate(reader.chunks(asker.rows)):
-                rows, faults = _rows(chunk, choice, sigma)
+                rows, faults = rows_of(chunk, choice, sigma)
                 if i == 0 and asker.question == "distance" and not is_checked:
                     check_velocities(rows.value, choice.value)
-                _drop(rows, faults)
+                drop(rows, faults)
+                rows, begun = dataclasses.replace(rows, first=begun), begun + len(chunk)
                 pending.append((chunk, rows, faults, pool.submit(asker.ask, rows)))
                 if len(pending) > asker.jobs:
                     put()
@@ -132,38 +136,55 @@ def run(reader: Reader, asker: Asker, choice: Choice, names: Mapping[str, str],
     return tally
 
 
-def flat(facts: Facts, choice: Choice, sigma: float) -> Facts:
-    """Return the provenance without nesting, as headers hold it."""
+def flat(facts: Facts, choice: Choice | None, sigma: float) -> Facts:
+    """Return the provenance without nesting, as headers hold it; `choice` is None where no column was read."""
     about, cosmology = facts.get("field"), facts.get("cosmology")
     about = about if isinstance(about, dict) else {"id": about}
     cosmology = cosmology if isinstance(cosmology, dict) else {k: facts.get(k) for k in ("H0", "Om")}
     out: Facts = {"field": about.get("id"), "field_version": about.get("version"), "field_sha256": about.get("sha256"),
                   "citation": about.get("citation"), **cosmology}
     out |= {k: v for k, v in facts.items() if k not in ("field", "cosmology", "H0", "Om")}
-    out["columns"] = ", ".join(c.name for c in (choice.lon, choice.lat, choice.value, choice.sigma) if c is not None)
+    if choice is not None:
+        out["columns"] = ", ".join(c.name for c in (choice.lon, choice.lat, choice.value, choice.sigma) if c is not None)
     if sigma:
         out["sigma_cz"] = sigma
     return out
 
 
-def _rows(chunk: Chunk, choice: Choice, sigma: float) -> tuple[Rows, Faults]:
-    """Read the columns of the question in house units; a row's first fault is the one that is told."""
+def rows_of(chunk: Chunk, choice: Choice, sigma: float) -> tuple[Rows, Faults]:
+    """Read the columns of the question in house units; a row's first fault is the one that is told.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    choice : Choice
+    sigma : float, km/s
+        Error of every velocity, where the table has no column of it.
+
+    Returns
+    -------
+    rows : Rows
+        A value with a fault is NaN; the others of its row stay until `drop` is called.
+    faults : dict
+        Place in the chunk -> status word and sentence.
+    """
     faults: Faults = {}
     arrays: list[F64] = []
-    for chosen in (choice.lon, choice.lat, choice.value, choice.sigma):
-        if chosen is None:
-            arrays.append(np.full(len(chunk), sigma))
-            continue
-        values, bad = chunk.column(chosen.index)
+    columns = [c for c in (choice.lon, choice.lat, choice.value, choice.sigma) if c is not None]
+    quick = chunk.floats([c.index for c in columns]) if isinstance(chunk, Simple) else None
+    for k, chosen in enumerate(columns):
+        values, bad = chunk.column(chosen.index) if quick is None else (quick[k], {})
         if chosen.kind == "cz":
             for i in np.flatnonzero(np.isin(values, _NO_VELOCITY)).tolist():
                 bad[i] = ("missing", f"{chosen.name} is missing ({values[i]:g})")
         arrays.append(values * chosen.factor)
         faults = bad | faults
+    if choice.sigma is None:
+        arrays.append(np.full(len(chunk), sigma))
     return Rows(*arrays), faults | chunk.faults
 
 
-def _drop(rows: Rows, faults: Faults) -> None:
+def drop(rows: Rows, faults: Faults) -> None:
     """Take rows that were not read out of the question."""
     if faults and rows.sigma is not None:
         places = list(faults)
@@ -171,8 +192,8 @@ def _drop(rows: Rows, faults: Faults) -> None:
             values[places] = np.nan
 
 
-def _added(asker: Asker, choice: Choice, names: Mapping[str, str], chunk: Chunk, rows: Rows, faults: Faults,
-           answers: Answers, tally: Tally) -> list[NewColumn]:
+def _added(asker: TableAsker, choice: Choice, names: Mapping[str, str], chunk: Chunk, rows: Rows, faults: Faults,
+           answers: Answers, tally: Tally, option: str) -> list[NewColumn]:
     """Put the answers of a chunk into columns, with the reason of each row that has none."""
     n = len(chunk)
     status = [distances.STATUS[s] for s in answers.status.tolist()] if answers.status.any() else ["ok"] * n
@@ -181,7 +202,7 @@ def _added(asker: Asker, choice: Choice, names: Mapping[str, str], chunk: Chunk,
     # a redshift is told as the velocity it was turned into: so the limits are
     value = f"c z of {choice.value.name}" if choice.value.factor == C_KMS else choice.value.name
     called = {"lon": choice.lon.name, "lat": choice.lat.name, key: value,
-              "sigma_cz": choice.sigma.name if choice.sigma else "--sigma-cz"}
+              "sigma_cz": choice.sigma.name if choice.sigma else option.format("sigma-cz" if option[0] == "-" else "sigma_cz")}
     about = asker.facts().get("field")
     shown = str(about.get("id") if isinstance(about, dict) else about)
     bad = np.flatnonzero(answers.status).tolist()
@@ -192,7 +213,8 @@ def _added(asker: Asker, choice: Choice, names: Mapping[str, str], chunk: Chunk,
             values = {"lon": rows.lon[i], "lat": rows.lat[i], key: rows.value[i]}
             if rows.sigma is not None and key == "cz":
                 values["sigma_cz"] = rows.sigma[i]
-            reasons[i] = reason(status[i], called, values, shown, asker.sight() if status[i] == "outside_field" else None)
+            reasons[i] = reason(status[i], called, values, shown, asker.sight() if status[i] == "outside_field" else None,
+                                option=option)
         tally.statuses[status[i]] += 1
         if len(tally.examples) < SHOWN:
             tally.examples.append((chunk.numbers[i], reasons[i]))
@@ -204,15 +226,16 @@ def _added(asker: Asker, choice: Choice, names: Mapping[str, str], chunk: Chunk,
     return _columns(asker, names, answers.numbers, flags, status, reasons)
 
 
-def _columns(asker: Asker, names: Mapping[str, str], numbers: Mapping[str, F64], flags: list[str], status: list[str],
+def _columns(asker: TableAsker, names: Mapping[str, str], numbers: Mapping[str, F64], flags: list[str], status: list[str],
              reasons: list[str]) -> list[NewColumn]:
     about: list[tuple[Answer, F64 | list[str]]] = [
         (a, numbers.get(a.name, np.empty(0))) for a in answer_columns(asker.question, asker.flow)]
-    about += [(Answer("flags", "", "what to mind about the answer; see docs/conventions.md", None), flags),
-              (Answer("status", "", "ok, or why there is no answer, in a word", None), status),
-              (Answer("reason", "", "why there is no answer, in a sentence", None), reasons)]
+    about += [(Answer("flags", "", "what to mind about the answer; see docs/conventions.md", None, "meta.code"), flags),
+              (Answer("status", "", "ok, or why there is no answer, in a word", None, "meta.code.status"), status),
+              (Answer("reason", "", "why there is no answer, in a sentence", None, "meta.note"), reasons)]
     made = {a.name: (a, v) for a, v in about}
-    return [NewColumn(shown, v, a.unit, a.description, a.decimals) for name, shown in names.items() for a, v in (made[name],)]
+    return [NewColumn(shown, v, a.unit, a.description, a.decimals, a.ucd)
+            for name, shown in names.items() for a, v in (made[name],)]
 
 
 class Progress:

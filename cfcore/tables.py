@@ -13,17 +13,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Column
+from .column_units import Column
 from .errors import BadParameter, TransientError, UsageError
 
 F64 = NDArray[np.float64]
 Faults = dict[int, tuple[str, str]]
 """Place in the chunk -> status word and reason."""
+Ranges = Sequence[tuple[int, int]]
+"""Of rows, counted from 0, rising: first, after the last."""
 
 SUFFIXES: dict[str, str] = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".dat": "text", ".txt": "text", ".ecsv": "ecsv", ".fits": "fits",
@@ -47,6 +49,7 @@ class NewColumn(NamedTuple):
     unit: str
     description: str
     decimals: int | None
+    ucd: str = ""
 
 
 class Chunk(Protocol):
@@ -70,17 +73,29 @@ class Chunk(Protocol):
         """Return every column as an array or masked array; text that is not read yet as byte strings."""
 
 
+@runtime_checkable
+class Simple(Protocol):
+    """A chunk that may read several columns at once."""
+
+    def floats(self, indices: Sequence[int]) -> list[F64] | None:
+        """Return columns as numbers; None where an entry is none, and `Chunk.column` tells which."""
+
+
 class Reader(Protocol):
     """Read a table."""
 
     name: str
     columns: tuple[Column, ...]
+    """What is known of the columns may be completed before the first chunk."""
     rows: int | None
     """Rows of the table, where the format tells before the end."""
     notes: list[str]
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield the table in pieces of at most so many rows, in order."""
+
+    def keep(self, ranges: Ranges) -> None:
+        """Read only some of the rows; called before the first chunk."""
 
     def fraction(self) -> float | None:
         """Return how much of the input has been read, None when its size is not known."""
@@ -122,7 +137,8 @@ def table_format(path: str, asked: str | None, option: str) -> str:
     return fmt
 
 
-def open_reader(path: str, fmt: str, *, stated: bool, extension: str | None = None, delimiter: str | None = None) -> Reader:
+def open_reader(path: str, fmt: str, *, stated: bool, extension: str | None = None, delimiter: str | None = None,
+                name: str | None = None) -> Reader:
     """Open a table, ``-`` for standard input.
 
     Parameters
@@ -134,13 +150,15 @@ def open_reader(path: str, fmt: str, *, stated: bool, extension: str | None = No
         Which table of a FITS or VOTable file with several: its number or name.
     delimiter : str, optional
         Of text, when it shall not be found out.
+    name : str, optional
+        What the table is called in sentences; default its path.
 
     Raises
     ------
     UsageError
         When the file is not there, is empty, or is not of its format.
     """
-    name = "standard input" if path == "-" else path
+    name = name or ("standard input" if path == "-" else path)
     try:
         if path == "-":
             stream: IO[bytes] = sys.stdin.buffer
@@ -289,6 +307,13 @@ def typed(array: np.ndarray) -> np.ndarray:
             out[filled] = np.array([t for t in texts if t]).astype(kind)
             return out if not filled.all() else out.data
     return np.array([t.decode("utf-8", "replace") for t in array.tolist()], dtype=str if len(texts) else "U1")
+
+
+def within(ranges: Ranges | None, first: int, end: int) -> list[tuple[int, int]]:
+    """Return what some ranges of rows (None: all rows) have of the rows from first to end, counted from first."""
+    if ranges is None:
+        return [(0, end - first)]
+    return [(max(a, first) - first, min(b, end) - first) for a, b in ranges if a < end and b > first]
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -12,16 +12,17 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, groupby, islice
+from itertools import chain, compress, groupby, islice
+from operator import itemgetter, methodcaller
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import digits
-from .columns import Column, told_unit
+from .column_units import Column, told_unit
 from .errors import BadParameter
-from .tables import Chunk, Faults, NewColumn, Reader, numbers
+from .tables import Chunk, Faults, NewColumn, Ranges, Reader, numbers, within
 
 F64 = NDArray[np.float64]
 
@@ -74,7 +75,7 @@ class TextReader:
         self.line_end = "\r\n" if header.endswith("\r\n") else "\n"
         self.header = header.rstrip("\r\n")
         self.delimiter = delimiter or self._sniff(fmt)
-        names = self._split([self.header.lstrip("#") if self._commented else self.header])[0]
+        names = self.split([self.header.lstrip("#") if self._commented else self.header])[0]
         if self._commented:
             names = [n.strip() for n in names]
         elif 2 * sum(map(_is_number, names)) > len(names):
@@ -86,12 +87,20 @@ class TextReader:
         self.columns: tuple[Column, ...] = tuple(Column(n.strip()) for n in names)
         self.decimal_comma = False
         self.not_utf8: int | None = None
+        self._kept: Ranges | None = None
 
     def chunks(self, rows: int) -> Iterator[Chunk]:
         """Yield chunks of at most `rows` rows."""
+        first = 0
         while lines := self._take(rows):
             if chunk := self._chunk(lines):
-                yield chunk
+                for a, b in within(self._kept, first, first + len(chunk)):
+                    yield chunk.cut(a, b)
+                first += len(chunk)
+
+    def keep(self, ranges: Ranges) -> None:
+        """Read only some of the rows."""
+        self._kept = ranges
 
     def fraction(self) -> float | None:
         """Return how much of the file has been read."""
@@ -160,29 +169,36 @@ class TextReader:
                                "is no table of text", code="not_text", where="table")
 
     def _chunk(self, lines: list[str]) -> TextChunk | None:
-        first = self._line + 1
-        if self.delimiter != _BLANK and any('"' in line for line in lines):
+        first, block, width = self._line + 1, "".join(lines), len(self.columns)
+        fields: list[list[str]] | None = None
+        if self.delimiter != _BLANK and '"' in block:
             raw, fields, numbers = self._quoted(lines)
+            is_plain = all(map(_encodes, raw))
         else:
             self._line += len(lines)
-            raw = [line.rstrip("\r\n") for line in lines]
+            raw = [line.rstrip("\r\n") for line in lines] if "\r" in block else block.split("\n")[:len(lines)]
             numbers: Sequence[int] = range(first, first + len(raw))
-            keep = [bool(line) and not line.isspace() for line in raw]
-            if self.delimiter == _BLANK:
-                keep = [k and not line.lstrip().startswith("#") for k, line in zip(keep, raw)]
-            if not all(keep):
-                numbers = [n for n, k in zip(numbers, keep) if k]
-                raw = [line for line, k in zip(raw, keep) if k]
-            fields = self._split(raw)
+            is_simple = width > 1 and (self.delimiter in (",", "\t") or (self.delimiter == ";" and "," not in block))
+            if not is_simple or set(map(methodcaller("count", self.delimiter), raw)) != {width - 1} or any(map(str.isspace, raw)):
+                raw, numbers = self._without_blank(raw, numbers)
+                fields = self.split(raw)
+            is_plain = _encodes(block)
         if not raw:
             return None
-        if self.not_utf8 is None:
+        if self.not_utf8 is None and not is_plain:
             self.not_utf8 = next((n for n, line in zip(numbers, raw) if not _encodes(line)), None)
             if self.not_utf8 is not None:
                 self.notes.append(f"line {self.not_utf8} holds bytes that are not UTF-8; in text they pass as they are")
         return TextChunk(self, numbers, raw, fields)
 
-    def _split(self, lines: list[str]) -> list[list[str]]:
+    def _without_blank(self, raw: list[str], numbers: Sequence[int]) -> tuple[list[str], Sequence[int]]:
+        keep = [bool(line) and not line.isspace() for line in raw]
+        if self.delimiter == _BLANK:
+            keep = [k and not line.lstrip().startswith("#") for k, line in zip(keep, raw)]
+        return (raw, numbers) if all(keep) else (list(compress(raw, keep)), list(compress(numbers, keep)))
+
+    def split(self, lines: list[str]) -> list[list[str]]:
+        """Return the fields of lines."""
         if self.delimiter == _BLANK:
             if any('"' in line for line in lines):
                 # line by line: a quote that is never closed would take the next lines with it, and every row after them
@@ -227,16 +243,33 @@ class TextReader:
 class TextChunk:
     """Hold some rows of text: the lines as they came, and their fields."""
 
-    def __init__(self, source: TextReader, numbers: Sequence[int], raw: list[str], fields: list[list[str]]) -> None:
-        self.source, self.numbers, self.raw, self.fields = source, numbers, raw, fields
+    def __init__(self, source: TextReader, numbers: Sequence[int], raw: list[str], fields: list[list[str]] | None) -> None:
+        self.source, self.numbers, self.raw = source, numbers, raw
         self.faults: Faults = {}
+        self._fields = fields
         width = len(source.columns)
-        if set(map(len, fields)) != {width}:
+        if fields is not None and set(map(len, fields)) != {width}:
             self._mend(width)
+
+    @property
+    def fields(self) -> list[list[str]]:
+        """The fields of each row; simple lines are cut when somebody asks for them."""
+        if self._fields is None:
+            self._fields = self.source.split(self.raw)
+        return self._fields
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.raw)
+
+    def cut(self, start: int, stop: int) -> TextChunk:
+        """Return the rows from start to stop; this chunk is used up."""
+        if (start, stop) == (0, len(self)):
+            return self
+        # its rows have the width of the header by now: what was wrong with them is carried over
+        rest = TextChunk(self.source, self.numbers[start:stop], self.raw[start:stop], self.fields[start:stop])
+        rest.faults = {i - start: fault for i, fault in self.faults.items() if start <= i < stop}
+        return rest
 
     def _mend(self, width: int) -> None:
         """Bring every row to the width of the header; a row that had another gets a fault."""
@@ -260,11 +293,22 @@ class TextChunk:
 
     def column(self, index: int) -> tuple[F64, Faults]:
         """Return a column as numbers."""
-        texts = [row[index] for row in self.fields]
+        texts = list(map(itemgetter(index), self.fields))
         if self.source.delimiter in _DECIMAL_COMMA and any("," in t for t in texts):
             self.source.decimal_comma = True
             texts = [t.replace(",", ".") for t in texts]
         return numbers(self.source.columns[index].name, texts)
+
+    def floats(self, indices: Sequence[int]) -> list[F64] | None:
+        """Return columns as numbers, at half the cost, when lines are simple and hold nothing but numbers there; else None."""
+        if self._fields is not None:
+            return None
+        try:
+            # numbers are read by the same function as Python's own float
+            table = np.loadtxt(self.raw, dtype=float, delimiter=self.source.delimiter, usecols=indices, comments=None, ndmin=2)
+        except ValueError:
+            return None
+        return list(np.ascontiguousarray(table.T)) if len(table) == len(self.raw) and np.isfinite(table).all() else None
 
     def text(self, delimiter: str) -> list[str]:
         """Return the rows as lines: as they came, unless the delimiter changes."""
@@ -298,8 +342,11 @@ class TextWriter:
     def write(self, chunk: Chunk, added: Sequence[NewColumn]) -> None:
         """Add one chunk."""
         self.start(added)
-        self._put(f"{a}{self._delimiter}{b}{self._end}"
-                  for a, b in zip(chunk.text(self._delimiter), self._tails(added)))
+        tails = self._tails(added)
+        if not self._source.columns:
+            self._put(f"{line}{self._end}" for line in tails)
+            return
+        self._put(f"{a}{self._delimiter}{b}{self._end}" for a, b in zip(chunk.text(self._delimiter), tails))
 
     def finish(self) -> None:
         """Write nothing: each chunk is out already."""

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what some tests run on and pip does not bring with the others: PostgreSQL and the command ip, where we may (root,
-# apt-get and a network), and checkov. Never fails: what is missing is said in one line, and its tests are skipped.
+# Install what some tests run on and pip does not bring with the others: PostgreSQL, the command ip and STILTS, where we may
+# (root, apt-get and a network), and checkov. Never fails: what is missing is said in one line, and its tests are skipped.
 set -u
 VENV=${VENV:-.venv}
 CHECKOV=3.3.30
@@ -51,6 +51,10 @@ if [ "$(uname)" = Linux ]; then
     command -v ip >/dev/null 2>&1 || { may_install && fetch iproute2; }
     command -v ip >/dev/null 2>&1 || say "the command ip is not here (apt: iproute2): no test cuts the network between hosts"
 fi
+
+command -v stilts >/dev/null 2>&1 || { may_install && fetch stilts; }
+command -v stilts >/dev/null 2>&1 ||
+    say "stilts is not here (apt: stilts): no client in Java reads our VOTables and UWS jobs, nor are those held against their schemas"
 
 # checkov pins old versions of what we use ourselves (packaging, boto3 and forty more), so it lives in an environment of its
 # own; compiling its thousands of modules, of which a run loads few, would take as long again as fetching them

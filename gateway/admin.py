@@ -20,13 +20,13 @@ async def stats(request: web.Request) -> web.Response:
 
 async def workers(request: web.Request) -> web.Response:
     """GET /v1/admin/workers: every worker with its fields, its slots and what it computes now."""
-    require_operator(request)
+    await require_operator(request)
     return answers.respond({"workers": [_shown(w) for w in request.app[DISPATCHER].workers()]}, "json")
 
 
 async def drain(request: web.Request) -> web.Response:
     """POST /v1/admin/workers/{worker}/drain: let a worker finish what it has and leave."""
-    require_operator(request)
+    await require_operator(request)
     worker = request.match_info["worker"].lower()
     if not request.app[DISPATCHER].drain_worker(worker):
         raise UnknownName(f"no worker {worker!r:.80} is connected; /v1/admin/workers lists those that are", code="unknown_worker",

@@ -46,17 +46,17 @@ async def read(request: web.Request, holds: str) -> dict[str, Any]:
     if encoding not in ENCODINGS:
         raise wrong_encoding(encoding)
     try:
-        body = await request.read()
+        body = await received(request, request.client_max_size)
     except (web.RequestPayloadError, PayloadEncodingError) as exc:
         raise unreadable_body() from exc
     except ConnectionError:
         log.info("a client left in the middle of its body: %s %s", request.method, request.path[:200],
                  extra={"req_id": tracing.request_id()})
         raise BadParameter("the connection ended in the middle of the body", code="bad_request", where="body") from None
-    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = content_type(request)
     if kind in ("application/msgpack", "application/x-msgpack"):
         decode = _read_msgpack
-    elif kind == "application/json" or kind.endswith("+json") or not kind:
+    elif is_object(request):
         decode = _read_json
     else:
         raise BadParameter(f"content type {kind!r:.80} cannot be read; send JSON with the header "
@@ -67,6 +67,38 @@ async def read(request: web.Request, holds: str) -> dict[str, Any]:
         raise BadParameter(f"an object with {holds} is expected, got {kind_of(data)}", code="bad_request",
                            where="body")
     return {str(k)[:200]: v for k, v in data.items()}
+
+
+def content_type(request: web.Request) -> str:
+    """Return the content type of a request without its parameters; empty when there is none."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def is_object(request: web.Request) -> bool:
+    """Tell whether `read` knows the type of a request's body: JSON, which is also what has no type, or msgpack."""
+    kind = content_type(request)
+    return kind in ("", "application/json", "application/msgpack", "application/x-msgpack") or kind.endswith("+json")
+
+
+async def received(request: web.Request, most: int) -> bytes:
+    """Return the body of a request, unpacked.
+
+    Raises
+    ------
+    aiohttp.web.HTTPRequestEntityTooLarge
+        When it has more bytes than that.
+    """
+    out = bytearray()
+    try:
+        async for piece in request.content.iter_any():
+            out += piece
+            if len(out) > most:
+                raise web.HTTPRequestEntityTooLarge(most, len(out))
+    except BaseException:
+        # whoever keeps the exception keeps this frame; that must not be a body of many MiB
+        out.clear()
+        raise
+    return bytes(out)
 
 
 def kind_of(value: Any) -> str:

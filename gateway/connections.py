@@ -33,7 +33,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from cfcore.errors import TransientError, UsageError
 
 from . import doorway, problems, tracing
-from .keys import METERS
+from .keys import METERS, WATCHERS
 from .meters import Meters
 
 log = logging.getLogger("gateway")
@@ -223,6 +223,7 @@ class Runner(web.AppRunner):
 
     async def shutdown(self) -> None:
         """Let those who have asked get their answers, whatever part of the house they wait for; then end the application."""
+        self.app[WATCHERS].end()
         loop = asyncio.get_running_loop()
         until = loop.time() + self._drain_s
         server = self.server

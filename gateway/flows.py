@@ -14,6 +14,8 @@ from cfcore.products import ALIASES, PRODUCTS
 from cfcore.registry import how_to_get
 
 from . import tracing
+from .budget import charged
+from .callers import caller_of
 from .dispatch import Answer, Dispatcher
 from .keys import DISPATCHER, METERS
 from .served import WITH_DATA
@@ -56,10 +58,18 @@ def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
 
 async def ask(request: web.Request, kind: str, record: dict[str, Any], opt: FlowOptions,
               columns: dict[str, np.ndarray], *, is_alone: bool = False, **more: object) -> Answer:
-    """Send one question to the workers and wait for its answer."""
-    answer = await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
-                                               is_alone=is_alone, trace=tracing.current())
-    request.app[METERS].count("rows", (kind, record["id"]), len(next(iter(columns.values()))))
+    """Send one question to the workers and wait for its answer; its rows are charged to the caller.
+
+    Raises
+    ------
+    CosmicFlowsError
+        As `callers.caller_of`, `budget.charge` and `Dispatcher.run`; what is not answered costs nothing.
+    """
+    caller, rows = await caller_of(request), len(next(iter(columns.values())))
+    with charged(request, caller, rows):
+        answer = await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
+                                                   is_alone=is_alone, trace=tracing.current())
+    request.app[METERS].count("rows", (kind, record["id"]), rows)
     return answer
 
 

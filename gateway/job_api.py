@@ -1,4 +1,4 @@
-"""The jobs over HTTP: submit, look, fetch, cancel, delete; and the quarantine for the administrator."""
+"""The jobs over HTTP: submit, run, change, fetch, cancel, delete. Looking at them is the business of `job_watch`."""
 
 from __future__ import annotations
 
@@ -7,201 +7,156 @@ import contextlib
 import socket
 import sqlite3
 import struct
-from collections.abc import Iterator
-from datetime import UTC, datetime
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from sqlite3 import Row
+from types import MappingProxyType
 from typing import Any
 
-import orjson
 from aiohttp import web
 
-from cfcore.errors import CosmicFlowsError, InternalError, UsageError
-from cfcore.options import FlowOptions
+from cfcore.errors import BadParameter, CosmicFlowsError, InternalError, UsageError
 
-from . import answers, bodies, job_queries, job_results, problems, queries
+from . import answers, bodies, job_queries, job_results, looks, problems, queries, table_api
+from .callers import caller_of
 from .flows import field_record
+from .job_access import own_row, submitted
 from .job_records import ENDED
 from .job_shelf import Shelf
-from .jobs import Jobs
-from .keys import DISPATCHER, DOWNLOADS, JOBS
+from .job_view import need_result, view
+from .keys import DISPATCHER, DOWNLOADS, JOBS, SETTINGS, WATCHERS, WEBHOOKS
 from .name_queries import AnswerQuery
-from .tokens import require_operator
+from .webhook_address import check_callback
 
 AT_ONCE_ROWS = 10_000
 """A result of so many rows is answered whole, with its length."""
-
-
-def owner_of(request: web.Request) -> str:
-    """Return whom a request's jobs belong to: its address."""
-    return f"address:{request.remote or ''}"
+NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 async def submit(request: web.Request) -> web.Response:
-    """POST /v1/jobs: accept a list of up to a million objects as a job; it is safe once this is answered."""
+    """POST /v1/jobs: accept a list of up to a million objects, or a table, as a job; it is safe once this is answered."""
+    caller = await caller_of(request, "submit")
+    if table_api.is_table(request):
+        return await _accepted(request, *await table_api.submit_table(request, caller))
+    if not bodies.is_object(request):
+        raise BadParameter(f"content type {bodies.content_type(request)!r:.80} cannot be read; send a table with the header "
+                           "'Content-Type: text/csv' or application/octet-stream, lists as application/json or "
+                           "application/msgpack", code="wrong_content_type", where="Content-Type")
     key = job_queries.idempotency_key(request.headers)
-    body = await queries.parse_body(job_queries.JobBody, request, "the lists lon, lat and cz or distance")
+    data = await queries.read_body(request, "the lists lon, lat and cz or distance")
+    if "table" in data:
+        return await _accepted(request, *await table_api.submit_table(request, caller, data))
+    body = queries.validate(job_queries.JobBody, data)
     fmt = answers.wanted(request, body.format)
     record = field_record(request.app[DISPATCHER], body.field)
-    arguments = body, record, owner_of(request), key
+    callback = None if body.callback is None else await check_callback(body.callback, request.app[SETTINGS])
+    arguments = body, record, caller.owner, key, callback
     is_large = (request.content_length or bodies.LARGE + 1) > bodies.LARGE
     draft = await asyncio.to_thread(job_queries.draft, *arguments) if is_large else job_queries.draft(*arguments)
+    return await _accepted(request, await submitted(request, caller, draft), fmt)
+
+
+async def _accepted(request: web.Request, job: int, fmt: str, table: dict[str, Any] | None = None) -> web.Response:
+    """Return the answer to a job that is on disk; of a table, also how it was read."""
     jobs = request.app[JOBS]
-    job, _ = await jobs.submit(draft)
     row = jobs.shelf.row(job)
     assert row is not None
-    response = answers.respond(view(jobs, row), fmt)
+    seconds = looks.preferred_wait(request.headers)
+    has_waited = seconds > 0 and await request.app[WATCHERS].wait(request, row, seconds, lambda row: False)
+    row = jobs.shelf.row(job) or row
+    secret = {} if row["callback"] is None else {"webhook_secret": request.app[WEBHOOKS].secret(row["owner"])}
+    response = answers.respond({**view(jobs, row), **secret, **({} if table is None else {"table": table})}, fmt)
     response.set_status(202)
+    if has_waited:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
     response.headers["Location"] = f"/v1/jobs/{job}"
     return response
 
 
-async def list_jobs(request: web.Request) -> web.Response:
-    """GET /v1/jobs: your jobs, newest first."""
-    q = queries.parse_query(job_queries.JobsQuery, request)
-    jobs = request.app[JOBS]
-    rows = jobs.shelf.rows(owner_of(request), q.after, q.limit + 1)
-    listed = [view(jobs, row) for row in rows[:q.limit]]
-    after = listed[-1]["id"] if len(rows) > q.limit else None
-    return answers.respond({"jobs": listed, "after": after}, answers.wanted(request, q.format))
-
-
-async def get_job(request: web.Request) -> web.Response:
-    """GET /v1/jobs/{job}: the phase of a job, how far it is, and when it may end."""
-    q = queries.parse_query(AnswerQuery, request)
-    return answers.respond(view(request.app[JOBS], _row(request)), answers.wanted(request, q.format))
-
-
 async def get_job_result(request: web.Request) -> web.StreamResponse:
     """GET /v1/jobs/{job}/result: the answers, rows in the order of the input; of a cancelled job those that were ready."""
+    return await result_of(request, lambda: own_row(request))
+
+
+async def result_of(request: web.Request, find: Callable[[], Awaitable[Row]], whose: str = "",
+                    headers: Mapping[str, str] = NO_MORE) -> web.StreamResponse:
+    """Answer with the result of a job.
+
+    Parameters
+    ----------
+    request : aiohttp.web.Request
+    find : callable
+        Returns the row of the job, or refuses.
+    whose : str, optional
+        Whose long downloads it counts to; by default its owner's.
+    headers : mapping, optional
+        Further headers of the answer.
+    """
     q = queries.parse_query(job_queries.ResultQuery, request)
     fmt = answers.wanted(request, q.format, ("json", "msgpack", "csv"))
     flow = queries.flow_type(q.flow_type or "distance")
-    jobs, row = request.app[JOBS], _row(request)
-    if row["phase"] == "ERROR":
-        raise UsageError(f"job {row['id']} has no result: {row['error_text']}", code="job_failed", where="job",
-                         extra={"error": {"code": row["error_code"], "detail": row["error_text"]}})
-    if row["phase"] not in ENDED:
-        seen = view(jobs, row)
-        raise UsageError(f"job {row['id']} is {seen['phase']}: {row['rows_done']} of {row['rows_total']} rows are done; ask "
-                         "again when its phase is COMPLETED", code="not_finished", where="job",
-                         extra={k: seen[k] for k in ("phase", "rows_done", "rows_total", "queuepos", "eta_seconds")})
-    params, record = orjson.loads(row["params"]), orjson.loads(row["field_record"])
-    opt = FlowOptions(**params["options"])
-    head = {"job": row["id"], "kind": row["kind"], "phase": row["phase"], "rows_total": row["rows_total"],
-            **answers.provenance(record, opt)}
-    result = await asyncio.to_thread(job_results.Result, Shelf(jobs.store), row["id"], row["kind"], flow,
-                                     (params["pair"][0], params["pair"][1]), head, opt.H0)
+    jobs, row = request.app[JOBS], await find()
+    need_result(jobs, row)
+    result = await asyncio.to_thread(job_results.of_job, Shelf(jobs.store), row, flow)
     media, writer = job_results.WRITERS[fmt]
     try:
         pieces = writer(result)
         if result.n <= AT_ONCE_ROWS:
             body = await asyncio.to_thread(b"".join, pieces)
-            return web.Response(body=body, content_type=media, charset=None if fmt == "msgpack" else "utf-8")
-        with request.app[DOWNLOADS].one_more(row["owner"]):
-            return await _stream(request, pieces, media if fmt == "msgpack" else f"{media}; charset=utf-8")
+            return web.Response(body=body, content_type=media, headers=headers,
+                                charset=None if fmt == "msgpack" else "utf-8")
+        with request.app[DOWNLOADS].one_more(whose or row["owner"]):
+            kind = media if fmt == "msgpack" else f"{media}; charset=utf-8"
+            return await _stream(request, pieces, {**headers, "Content-Type": kind})
     except InternalError:
-        _row(request)  # destroyed meanwhile, it is gone and not damaged
+        await find()  # destroyed meanwhile, it is gone and not damaged
         raise
     finally:
         result.close()
+
+
+async def run_job(request: web.Request) -> web.Response:
+    """POST /v1/jobs/{job}/run: put a job to work that was sent with hold; any other stays as it is."""
+    q = queries.parse_query(AnswerQuery, request)
+    fmt = answers.wanted(request, q.format)
+    jobs, row = request.app[JOBS], await own_row(request, "submit")
+    await jobs.run(row["id"])
+    return answers.respond(view(jobs, await own_row(request, "submit")), fmt)
+
+
+async def change_job(request: web.Request) -> web.Response:
+    """PATCH /v1/jobs/{job}: change until when a job is kept, its name, or how long it may take."""
+    jobs, row = request.app[JOBS], await own_row(request, "submit")
+    body = await queries.parse_body(looks.ChangesBody, request, "destruction or keep_days, run_id, execution_duration")
+    fmt = answers.wanted(request, body.format)
+    changes = body.changes(time.time(), jobs.retention_days)
+    if "execution_duration" in changes and (phase := (await own_row(request, "submit"))["phase"]) in ENDED:
+        raise UsageError(f"job {row['id']} is {phase}: how long it may take cannot be changed any more; leave out "
+                         "execution_duration", code="already_ended", where="execution_duration")
+    await jobs.amend(row["id"], **changes)
+    return answers.respond(view(jobs, await own_row(request, "submit")), fmt)
 
 
 async def cancel_job(request: web.Request) -> web.Response:
     """POST /v1/jobs/{job}/cancel: end a job; the rows that are done stay."""
     q = queries.parse_query(AnswerQuery, request)
     fmt = answers.wanted(request, q.format)
-    jobs, row = request.app[JOBS], _row(request)
+    jobs, row = request.app[JOBS], await own_row(request, "submit")
     await jobs.cancel(row["id"])
-    return answers.respond(view(jobs, _row(request)), fmt)
+    return answers.respond(view(jobs, await own_row(request, "submit")), fmt)
 
 
 async def delete_job(request: web.Request) -> web.Response:
     """DELETE /v1/jobs/{job}: destroy a job with its rows and its result."""
     q = queries.parse_query(AnswerQuery, request)
     fmt = answers.wanted(request, q.format)
-    jobs, row = request.app[JOBS], _row(request)
+    jobs, row = request.app[JOBS], await own_row(request, "submit")
     await jobs.delete(row["id"])
     return answers.respond({"id": row["id"], "phase": "ARCHIVED"}, fmt)
 
 
-async def list_quarantine(request: web.Request) -> web.Response:
-    """GET /v1/admin/quarantine: the rows that ended every process which computed them."""
-    require_operator(request)
-    q = queries.parse_query(AnswerQuery, request)
-    listed = [_record(row) for row in request.app[JOBS].shelf.quarantine()]
-    return answers.respond({"quarantine": listed}, answers.wanted(request, q.format))
-
-
-async def get_quarantined(request: web.Request) -> web.Response:
-    """GET /v1/admin/quarantine/{record}: one such row, with the last words of its process."""
-    require_operator(request)
-    q = queries.parse_query(AnswerQuery, request)
-    return answers.respond(_record(request.app[JOBS].shelf.quarantined(_number(request))), answers.wanted(request, q.format))
-
-
-async def release_quarantined(request: web.Request) -> web.Response:
-    """POST /v1/admin/quarantine/{record}/release: compute such a row again; its answer joins the result."""
-    require_operator(request)
-    q = queries.parse_query(AnswerQuery, request)
-    record = _number(request)
-    await request.app[JOBS].release(record)
-    return answers.respond({"id": record, "state": "released"}, answers.wanted(request, q.format))
-
-
-async def drop_quarantined(request: web.Request) -> web.Response:
-    """DELETE /v1/admin/quarantine/{record}: take such a row off the list; in the result it stays without an answer."""
-    require_operator(request)
-    q = queries.parse_query(AnswerQuery, request)
-    record = _number(request)
-    await request.app[JOBS].drop(record)
-    return answers.respond({"id": record, "state": "dropped"}, answers.wanted(request, q.format))
-
-
-def view(jobs: Jobs, row: Row) -> dict[str, Any]:
-    """Return a job as clients see it."""
-    record = orjson.loads(row["field_record"])
-    position, seconds = (None, None) if row["phase"] in ENDED else jobs.outlook(row["id"])
-    error = None if row["error_code"] is None else {"code": row["error_code"], "detail": row["error_text"]}
-    return {
-        "id": row["id"], "phase": jobs.live_phase(row["id"], row["phase"]), "kind": row["kind"], "run_id": row["run_id"],
-        "field": {"id": row["field"], "version": record["version"]}, "rows_total": row["rows_total"],
-        "rows_done": row["rows_done"], "quarantined": row["quarantined"], "queuepos": position,
-        "eta_seconds": None if seconds is None else round(seconds, 3), "creation": stamp(row["creation"]),
-        "start": stamp(row["start"]), "end": stamp(row["end"]), "destruction": stamp(row["destruction"]),
-        "execution_duration": row["execution_duration"], "options": orjson.loads(row["params"])["options"], "error": error,
-        "url": f"/v1/jobs/{row['id']}", "result_url": f"/v1/jobs/{row['id']}/result"}
-
-
-def stamp(seconds: float | None) -> str | None:
-    """Return a time as ISO 8601 in UTC, with Z."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _row(request: web.Request) -> Row:
-    """Return the row of the job in the address, when it is there and the asker's own."""
-    text = request.match_info["job"]
-    job = job_queries.job_number(text)
-    row = None if job is None else request.app[JOBS].shelf.row(job)
-    if row is None or row["owner"] != owner_of(request):
-        raise UsageError(f"there is no job {text:.40} of yours; GET /v1/jobs lists them", code="unknown_job", where="job")
-    if row["phase"] == "ARCHIVED":
-        raise UsageError(f"job {text} has been destroyed, with its result; submit the rows again", code="job_gone", where="job")
-    return row
-
-
-def _number(request: web.Request) -> int:
-    return job_queries.job_number(request.match_info["record"]) or 0
-
-
-def _record(row: dict[str, Any]) -> dict[str, Any]:
-    return {"id": row["id"], "job": row["job"], "chunk": row["chunk"], "row": row["row"], "input": orjson.loads(row["input"]),
-            "code": row["code"], "why": row["why"], "stderr": row["stderr"], "time": stamp(row["time"])}
-
-
-async def _stream(request: web.Request, pieces: Iterator[bytes], media: str) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": media})
+async def _stream(request: web.Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     if request.method != "HEAD":
         try:

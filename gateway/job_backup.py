@@ -93,9 +93,8 @@ def _copy_database(source: sqlite3.Connection, path: Path) -> sqlite3.Connection
 
 def _copy_files(copied: sqlite3.Connection, source: Path, target: Path) -> int:
     n = 0
-    for row in copied.execute("SELECT id, input_file, result_file FROM job WHERE input_file IS NOT NULL OR result_file IS NOT "
-                              "NULL").fetchall():
-        for name in filter(None, (row["input_file"], row["result_file"])):
+    for row in copied.execute("SELECT id, input_file, result_file, table_file FROM job WHERE phase != 'ARCHIVED'").fetchall():
+        for name in filter(None, row[1:]):
             try:
                 shutil.copyfile(source / name, target / name)
                 _sync(target / name)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cfcore import distances, wire
+from cfcore import distances, sightlines, wire
 from cfcore.errors import CosmicFlowsError, InternalError, TransientError
 
 from . import job_records as records
@@ -23,9 +23,11 @@ from .job_records import Step
 from .store import Store
 from .work import Columns, Work
 
-WORKER_KINDS = {"distance": "posterior", "velocity": "velocity"}
+WORKER_KINDS = {"distance": "posterior", "velocity": "velocity", "sightline": "sightline"}
 """What clients ask for -> what workers call it."""
-_RESULTS: dict[str, dict[str, tuple[int, ...]]] = {
+_RESULTS: dict[str, dict[str, tuple[int | None, ...]]] = {
+    # a row of the job is a table of its own: each column has as many numbers as were asked for
+    "sightline": {name: (None,) for name in sightlines.COLUMNS},
     "posterior": {"values": (len(distances.VALUES),), "codes": (3,), "roots": (distances.MAX_ROOTS, len(distances.ROOT))},
     "velocity": {"values": (len(distances.VELOCITY_VALUES),), "codes": (2,)}}
 
@@ -197,7 +199,8 @@ def misfit(kind: str, columns: Columns) -> str:
     """Say what is wrong with the columns of a result; nothing else than these could ever be read."""
     for name, shape in _RESULTS[kind].items():
         column = columns.get(name)
-        if column is None or column.shape[1:] != shape:
+        if column is None or len(column.shape) != 1 + len(shape) or any(
+                wanted not in (None, n) for n, wanted in zip(column.shape[1:], shape)):
             return f"{name}: {'missing' if column is None else column.shape[1:]}, not {shape}"
         if column.dtype != (np.int32 if name == "codes" else np.float64):
             return f"{name}: numbers of type {column.dtype}"

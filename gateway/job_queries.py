@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import orjson
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from cfcore.errors import BadParameter
-from cfcore.options import FLOW_TYPES
+from cfcore.options import FLOW_TYPES, FlowOptions
 
 from . import spool
 from .job_records import Draft
-from .queries import Format, Number, Options, Places, Strict, list_columns, need_place, numbers, one_length, plain
+from .queries import Format, Number, Options, Places, Strict, list_columns, need_place, numbers, one_length
 
 ROWS_MAX = 1_000_000
 """Rows of one job."""
@@ -35,16 +35,10 @@ class JobBody(Format, Places, Options):
                           json_schema_extra={**_COLUMN, "type": ["array", "number", "null"]})
     distance: Any = Field(default=None, description="Comoving distances, Mpc, of kind velocity", json_schema_extra=_COLUMN)
     run_id: str | None = Field(default=None, max_length=RUN_ID_MAX, description="A name of yours for the job")
+    callback: str | None = Field(default=None, description="An https address of yours that is told of the end of the job")
     execution_duration: Number = Field(default=0.0, ge=0.0, le=3.2e7,
                                        description="Seconds from its start in which the job must end; 0: no limit")
-
-
-class JobsQuery(Format):
-    """Query of GET /v1/jobs."""
-
-    limit: Annotated[int, BeforeValidator(plain), Field(ge=1, le=1000, description="Most jobs to list")] = 100
-    after: Annotated[int, BeforeValidator(plain),
-                     Field(ge=0, le=AFTER_MAX, description="List jobs older than this one")] | None = None
+    hold: bool = Field(default=False, description="Keep it PENDING until POST /v1/jobs/{job}/run")
 
 
 class ResultQuery(Strict):
@@ -101,17 +95,46 @@ def columns_of(body: JobBody) -> tuple[dict[str, np.ndarray], str, tuple[str, st
     return {"lon": lists[pair[0]], "lat": lists[pair[1]], "distance": lists["distance"]}, frame, pair
 
 
-def draft(body: JobBody, record: dict[str, Any], owner: str, key: str | None) -> Draft:
-    """Return a checked job as it is to be stored, on the field of a record; costs a digest of its rows."""
+def draft(body: JobBody, record: dict[str, Any], owner: str, key: str | None, callback: str | None = None) -> Draft:
+    """Return a checked job as it is to be stored, on the field of a record; costs a digest of its rows.
+
+    `callback` is the body's, as `webhook_address.check_callback` returned it.
+    """
     columns, frame, pair = columns_of(body)
-    opt = body.flow(frame)
+    return made(owner, body.kind, record, body.flow(frame), columns, pair, asked=body.field, run_id=body.run_id, idempotency=key,
+                execution_duration=body.execution_duration, callback=callback, phase="PENDING" if body.hold else "QUEUED")
+
+
+def made(owner: str, kind: str, record: dict[str, Any], opt: FlowOptions, columns: dict[str, np.ndarray], pair: tuple[str, str],
+         *, asked: str | None = None, more: dict[str, object] | None = None, run_id: str | None = None,
+         execution_duration: float = 0.0, **about: Any) -> Draft:
+    """Return a job of checked columns, through whatever door it came.
+
+    Parameters
+    ----------
+    owner, kind : str
+    record : dict
+        Of the field.
+    opt : FlowOptions
+    columns : dict of ndarray, float64, shape (n,)
+        lon and lat, and cz and sigma_cz, or distance.
+    pair : (str, str)
+        What the client called longitude and latitude.
+    asked : str, optional
+        The field in the client's word.
+    more : dict, optional
+        What the worker is told beside the options; of a sightline ``n`` and ``table_rmax``.
+    **about
+        Further fields of `Draft`.
+    """
     header, written = spool.pack(columns)
     rows = hashlib.sha256()
     for column in written:
         rows.update(column.data if column.size else b"")
-    params = {"options": opt.as_dict(), "pair": list(pair)}
-    asked = orjson.dumps([body.kind, (body.field or "").strip().lower(), params, body.run_id, body.execution_duration])
+    params = {"options": opt.as_dict(), "pair": list(pair), **({"more": more} if more else {})}
+    words = orjson.dumps([kind, (asked or "").strip().lower(), params, run_id, execution_duration,
+                          *([about["callback"]] if about.get("callback") else [])])
     kept = {name: record.get(name) for name in ("id", "version", "citation", "sigma_v")}
-    return Draft(owner, body.kind, (record["id"], record["sha"]), kept, params, len(columns["lon"]),
-                 hashlib.sha256(asked + rows.digest()).digest(), rows.digest(), header, written, run_id=body.run_id,
-                 idempotency=key, execution_duration=body.execution_duration)
+    return Draft(owner, kind, (record["id"], record["sha"]), kept, params, len(columns["lon"]),
+                 hashlib.sha256(words + rows.digest()).digest(), rows.digest(), header, written, run_id=run_id,
+                 execution_duration=execution_duration, **about)

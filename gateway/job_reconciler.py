@@ -18,8 +18,8 @@ def reconcile(db: sqlite3.Connection, spool: Path, now: float, retention_days: f
     here = {entry.name: entry.stat().st_size for entry in spool.iterdir()}
     db.execute("BEGIN IMMEDIATE")
     try:
-        named = {name for row in db.execute("SELECT input_file, result_file FROM job WHERE input_file IS NOT NULL OR "
-                                            "result_file IS NOT NULL") for name in row if name}
+        files = db.execute("SELECT input_file, result_file, table_file FROM job WHERE phase != 'ARCHIVED'")
+        named = {name for row in files for name in row if name}
         unfinished = db.execute("SELECT id, input_file, input_bytes, result_file, result_end FROM job WHERE phase IN ('QUEUED', "
                                 "'EXECUTING')").fetchall()
         for job in unfinished:

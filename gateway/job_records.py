@@ -21,6 +21,10 @@ from . import spool
 
 ENDED = ("COMPLETED", "ERROR", "ABORTED")
 DAY_S = 86_400.0
+PENDING_MAX = 200
+"""Jobs of one owner that may wait for its word."""
+TABLES_BYTES = 8 << 30
+"""Bytes of the tables that jobs of one owner may keep on disk: a table of one row costs one row, and may be large."""
 Part = tuple[int, int, int]
 """Of a chunk: id, first row, row after the last."""
 
@@ -29,8 +33,10 @@ Part = tuple[int, int, int]
 class Draft:
     """A job as it was asked for, checked, its rows packed.
 
-    `content` is the SHA-256 of all that was asked, `input_sha` that of the rows. `input_file` names the rows in the spool;
-    without it they go into the row.
+    `content` is the SHA-256 of all that was asked, `input_sha` that of the rows. `input_file` names the rows in the spool, then
+    `size` is their bytes; without it they go into the row. `table_file` names the table they were read from, as it was sent,
+    in the spool, `table_about` says how it was read. `face` is the door the job came through, `facts` what that keeps of it.
+    A job of the phase PENDING waits until its owner has it run.
     """
 
     owner: str
@@ -50,16 +56,33 @@ class Draft:
     parent: int | None = None
     submission: int | None = None
     input_file: str | None = None
+    size: int | None = None
+    phase: str = "QUEUED"
+    face: str = "v1"
+    facts: dict[str, Any] | None = None
+    table_file: str | None = None
+    table_about: dict[str, Any] | None = None
+    destruction: float | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of its rows."""
-        return sum(column.nbytes for column in self.written)
+        return sum(column.nbytes for column in self.written) if self.size is None else self.size
+
+    @property
+    def cost(self) -> int:
+        """What it is charged for: its rows; of a sightline one for each hundred steps."""
+        return self.rows * max(1, int(self.params.get("more", {}).get("n", 0)) // 100)
+
+    @property
+    def files(self) -> list[str]:
+        """What it has in the spool."""
+        return [name for name in (self.input_file, self.table_file) if name]
 
 
 def with_input_file(draft: Draft, name: str) -> Draft:
     """Return a draft whose rows lie in the spool."""
-    return dataclasses.replace(draft, input_file=name)
+    return dataclasses.replace(draft, input_file=name, size=draft.nbytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +114,7 @@ def insert(db: sqlite3.Connection, draft: Draft, now: float, retention_days: flo
     Raises
     ------
     UsageError
-        Code ``idempotency_conflict``.
+        Codes ``idempotency_conflict``, ``too_many_pending``, ``owner_full``.
     """
     if draft.idempotency is not None:
         found = db.execute("SELECT id, content FROM job WHERE owner = ? AND idempotency = ?",
@@ -102,18 +125,56 @@ def insert(db: sqlite3.Connection, draft: Draft, now: float, retention_days: flo
                                  f"{found['id']}; take a new key for a new request", code="idempotency_conflict",
                                  where="Idempotency-Key", extra={"job": found["id"]})
             return Submitted(found["id"], [], False)
-    inline = None if draft.input_file else spool.joined(draft.header, draft.written)
+    is_pending = draft.phase == "PENDING"
+    if is_pending:
+        waiting = db.execute("SELECT COUNT(*) FROM job WHERE owner = ? AND phase = 'PENDING'", (draft.owner,)).fetchone()[0]
+        if waiting >= PENDING_MAX:
+            raise UsageError(f"{waiting} jobs of yours are PENDING, of at most {PENDING_MAX}; have them run, or delete some",
+                             code="too_many_pending", extra={"retry_after_s": 60})
+    if draft.table_file is not None:
+        kept = db.execute("SELECT COALESCE(SUM(json_extract(table_about, '$.stored')), 0) FROM job WHERE owner = ? AND "
+                          "table_file IS NOT NULL", (draft.owner,)).fetchone()[0]
+        if kept + (draft.table_about or {}).get("stored", 0) > TABLES_BYTES:
+            raise UsageError(f"the tables of your jobs take {kept >> 20} MiB, of at most {TABLES_BYTES >> 20}; DELETE jobs whose "
+                             "results you have fetched", code="owner_full", extra={"retry_after_s": 60})
     bounds = range(0, draft.rows, chunk_rows)
-    job = db.execute(
-        "INSERT INTO job (submission, parent, owner, kind, field, field_sha, field_record, phase, run_id, creation, destruction, "
-        "execution_duration, params, rows_total, chunks_left, idempotency, content, callback, input_sha, input_bytes, "
-        "input_file, input) VALUES (?, ?, ?, ?, ?, ?, ?, 'QUEUED', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (draft.submission, draft.parent, draft.owner, draft.kind, *draft.field, orjson.dumps(draft.field_record).decode(),
-         draft.run_id, now, now + retention_days * DAY_S, draft.execution_duration, orjson.dumps(draft.params).decode(),
-         draft.rows, len(bounds), draft.idempotency, draft.content, draft.callback, draft.input_sha, draft.nbytes,
-         draft.input_file, inline)).lastrowid
+    values = {
+        "submission": draft.submission, "parent": draft.parent, "owner": draft.owner, "kind": draft.kind,
+        "field": draft.field[0], "field_sha": draft.field[1], "field_record": _json(draft.field_record), "phase": draft.phase,
+        "run_id": draft.run_id, "creation": now, "destruction": draft.destruction or now + retention_days * DAY_S,
+        "is_destruction_set": int(draft.destruction is not None), "execution_duration": draft.execution_duration,
+        "params": _json(draft.params), "rows_total": draft.rows, "chunks_left": 0 if is_pending else len(bounds),
+        "idempotency": draft.idempotency, "content": draft.content, "callback": draft.callback, "input_sha": draft.input_sha,
+        "input_bytes": draft.nbytes, "input_file": draft.input_file, "table_file": draft.table_file,
+        "input": None if draft.input_file else spool.joined(draft.header, draft.written), "face": draft.face,
+        "facts": _json(draft.facts), "table_about": _json(draft.table_about)}
+    job = db.execute(f"INSERT INTO job ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
+                     tuple(values.values())).lastrowid
     assert job is not None
-    return Submitted(job, [_new_chunk(db, job, k, min(k + chunk_rows, draft.rows), 0) for k in bounds], True)
+    return Submitted(job, [] if is_pending else _cut(db, job, draft.rows, chunk_rows), True)
+
+
+def run(db: sqlite3.Connection, job: int, chunk_rows: int) -> tuple[Step, list[Part]]:
+    """Put a job to work that waited for its owner's word; one that is under way or has ended stays as it is."""
+    row = db.execute("SELECT phase, rows_total FROM job WHERE id = ?", (job,)).fetchone()
+    if row is None or row["phase"] != "PENDING":
+        return _same(row["phase"] if row else ""), []
+    parts = _cut(db, job, row["rows_total"], chunk_rows)
+    db.execute("UPDATE job SET phase = 'QUEUED', chunks_left = ? WHERE id = ?", (len(parts), job))
+    return Step("PENDING", "QUEUED"), parts
+
+
+AMENDABLE = ("run_id", "execution_duration", "destruction", "facts", "share")
+
+
+def amend(db: sqlite3.Connection, job: int, changes: dict[str, Any]) -> None:
+    """Write other words about a job: some of `AMENDABLE`; a destruction that is set stays when the job ends."""
+    values = {name: _json(value) if name == "facts" else value for name, value in changes.items() if name in AMENDABLE}
+    if "destruction" in values:
+        values["is_destruction_set"] = 1
+    if values:
+        db.execute(f"UPDATE job SET {', '.join(f'{name} = ?' for name in values)} WHERE id = ? AND phase != 'ARCHIVED'",
+                   (*values.values(), job))
 
 
 def accept(db: sqlite3.Connection, results: spool.Results, chunk: int, attempt: int, header: bytes, written: list[np.ndarray],
@@ -187,28 +248,31 @@ def end(db: sqlite3.Connection, job: int, phase: str, code: str, text: str, now:
         return _same(row["phase"] if row else "")
     gone = tuple(r[0] for r in db.execute("UPDATE chunk SET state = 'cancelled' WHERE job = ? AND state = 'queued' RETURNING id",
                                           (job,)).fetchall())
-    db.execute("UPDATE job SET phase = ?, error_code = ?, error_text = ?, end = ?, destruction = ?, chunks_left = 0 WHERE id = ?",
+    db.execute("UPDATE job SET phase = ?, error_code = ?, error_text = ?, end = ?, chunks_left = 0, "
+               "destruction = CASE WHEN is_destruction_set THEN destruction ELSE ? END WHERE id = ?",
                (phase, code, text[:4000], now, now + retention_days * DAY_S, job))
     return Step(row["phase"], phase, withdrawn=gone)
 
 
 def archive(db: sqlite3.Connection, job: int, now: float) -> Step:
     """Leave of a job only that it was there."""
-    row = db.execute("SELECT phase, input_file, result_file FROM job WHERE id = ?", (job,)).fetchone()
+    row = db.execute("SELECT phase, input_file, result_file, table_file FROM job WHERE id = ?", (job,)).fetchone()
     if row is None or row["phase"] == "ARCHIVED":
         return TOO_LATE
     gone = tuple(r[0] for r in db.execute("SELECT id FROM chunk WHERE job = ? AND state = 'queued'", (job,)).fetchall())
     db.execute("DELETE FROM chunk WHERE job = ?", (job,))
     db.execute("DELETE FROM quarantine WHERE job = ?", (job,))
     db.execute("UPDATE job SET phase = 'ARCHIVED', end = COALESCE(end, ?), destruction = NULL, idempotency = NULL, input = NULL, "
-               "input_file = NULL, result_file = NULL, chunks_left = 0 WHERE id = ?", (now, job))
-    return Step(row["phase"], "ARCHIVED", withdrawn=gone, files=tuple(f for f in (row["input_file"], row["result_file"]) if f))
+               "input_file = NULL, result_file = NULL, table_file = NULL, table_about = NULL, facts = NULL, share = NULL, "
+               "callback = NULL, chunks_left = 0 WHERE id = ?", (now, job))
+    return Step(row["phase"], "ARCHIVED", withdrawn=gone, files=tuple(name for name in row[1:] if name))
 
 
 def expired(db: sqlite3.Connection, now: float, most: int) -> list[int]:
     """Return jobs whose time on the shelf is over."""
-    return [r[0] for r in db.execute("SELECT id FROM job WHERE destruction <= ? AND phase IN ('COMPLETED', 'ERROR', 'ABORTED') "
-                                     "ORDER BY destruction LIMIT ?", (now, most)).fetchall()]
+    return [r[0] for r in db.execute(
+        "SELECT id FROM job WHERE destruction <= ? AND (is_destruction_set OR phase IN ('PENDING', 'COMPLETED', 'ERROR', "
+        "'ABORTED')) ORDER BY destruction LIMIT ?", (now, most)).fetchall()]
 
 
 def mark_started(db: sqlite3.Connection, jobs: list[tuple[float, int]]) -> None:
@@ -268,6 +332,14 @@ def _same(phase: str) -> Step:
     return Step(phase, phase)
 
 
+def _json(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+def _cut(db: sqlite3.Connection, job: int, rows: int, chunk_rows: int) -> list[Part]:
+    return [_new_chunk(db, job, k, min(k + chunk_rows, rows), 0) for k in range(0, rows, chunk_rows)]
+
+
 def _new_chunk(db: sqlite3.Connection, job: int, start: int, stop: int, held: int) -> Part:
     chunk = db.execute("INSERT INTO chunk (job, start, stop, state, suspicion) VALUES (?, ?, ?, 'queued', ?)",
                        (job, start, stop, held)).lastrowid
@@ -283,6 +355,7 @@ def _count(db: sqlite3.Connection, job: int, before: str, rows: int, bad: int, a
         "attempts = MAX(attempts, ?), start = COALESCE(start, ?), "
         "phase = CASE WHEN chunks_left = 1 THEN 'COMPLETED' ELSE 'EXECUTING' END, "
         "end = CASE WHEN chunks_left = 1 THEN ? END, "
-        "destruction = CASE WHEN chunks_left = 1 THEN ? ELSE destruction END WHERE id = ? RETURNING phase",
+        "destruction = CASE WHEN chunks_left = 1 AND NOT is_destruction_set THEN ? ELSE destruction END "
+        "WHERE id = ? RETURNING phase",
         (rows, bad, attempt, start, now, now + retention_days * DAY_S, job)).fetchone()
     return Step(before, row["phase"])

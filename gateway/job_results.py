@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from sqlite3 import Row
 from typing import Any
 
 import msgpack
@@ -16,9 +17,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cfcore import distances, listed
+from cfcore import distances, listed, sightlines
 from cfcore.errors import TransientError
-from cfcore.options import FLOW_TYPES
+from cfcore.options import FLOW_TYPES, FlowOptions
 
 from . import answers
 from .job_shelf import Shelf
@@ -119,7 +120,8 @@ class Result:
     def codes(self) -> NDArray[np.int32]:
         """Return status and flags of all rows, shape (n, 2)."""
         if self._codes is None:
-            parts = [block["codes"][:, :2] for _, block in self.blocks(False)]
+            # copies: a view would keep all that its part has, hundreds of MB of a million rows
+            parts = [block["codes"][:, :2].copy() for _, block in self.blocks(False)]
             self._codes = np.concatenate([np.empty((0, 2), np.int32), *parts])
         return self._codes
 
@@ -215,6 +217,37 @@ def as_csv(result: Result) -> Iterator[bytes]:
             codes = [tuple(c) for c in block["codes"][k:k + STEP].tolist()]
             ends = [known.get(c) or known.setdefault(c, _end(c, result.has_roots)) for c in codes]
             yield b"".join([b"%d,%b,%b\n" % (row, line, end) for row, (line, end) in enumerate(zip(lines, ends), start + k)])
+
+
+class SightlineResult(Result):
+    """Read the table of a sightline: the words are those of a distance table, a row is a distance."""
+
+    def __init__(self, shelf: Shelf, job: int, pair: tuple[str, str], head: dict[str, Any]) -> None:
+        super().__init__(shelf, job, "sightline", "distance", pair, head, 0.0)
+        found = shelf.part(job, self._parts[0]) if self._parts and self._parts[0]["state"] == "done" else {}
+        self._table = {name: found[name][0] if name in found else np.empty(0) for name in sightlines.COLUMNS
+                       if name != "p" or (name in found and not np.isnan(found[name]).all())}
+        self.units = {name: sightlines.COLUMNS[name] for name in self._table}
+        self.n = len(self._table["r_hmpc"])
+        self.head |= {"n": self.n, "unit": self.units}
+        self.places = {name: k for k, name in enumerate(self._table)}
+
+    def blocks(self, check: bool = True) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+        """Yield (0, columns): the whole table."""
+        if self.n:
+            yield 0, {"values": np.stack(list(self._table.values()), axis=1), "codes": np.zeros((self.n, 3), np.int32)}
+
+
+def of_job(shelf: Shelf, row: Row, flow: str) -> Result:
+    """Return the result of a job that has ended, of its row."""
+    params = orjson.loads(row["params"])
+    opt = FlowOptions(**params["options"])
+    head = {"job": row["id"], "kind": row["kind"], "phase": row["phase"], "rows_total": row["rows_total"],
+            **answers.provenance(orjson.loads(row["field_record"]), opt)}
+    pair = params["pair"][0], params["pair"][1]
+    if row["kind"] == "sightline":
+        return SightlineResult(shelf, row["id"], pair, head)
+    return Result(shelf, row["id"], row["kind"], flow, pair, head, opt.H0)
 
 
 WRITERS: dict[str, tuple[str, Callable[[Result], Iterator[bytes]]]] = {

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from cfcore.errors import UsageError
 
-VERSION = 1
+from . import webhook_records
+
+VERSION = 2
+# `input` is the last column of `job`: to reach what stands behind 64 KiB of rows costs a walk through all their pages
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS job (
@@ -19,9 +22,17 @@ CREATE TABLE IF NOT EXISTS job (
   attempts INTEGER NOT NULL DEFAULT 0, params TEXT NOT NULL, rows_done INTEGER NOT NULL DEFAULT 0, rows_total INTEGER NOT NULL,
   chunks_left INTEGER NOT NULL, quarantined INTEGER NOT NULL DEFAULT 0, error_code TEXT, error_text TEXT,
   idempotency TEXT, content BLOB NOT NULL, callback TEXT, input_sha BLOB NOT NULL, input_bytes INTEGER NOT NULL,
-  input_file TEXT, result_file TEXT, result_end INTEGER NOT NULL DEFAULT 0, input BLOB);
+  input_file TEXT, result_file TEXT, result_end INTEGER NOT NULL DEFAULT 0,
+  face TEXT NOT NULL DEFAULT 'v1', facts TEXT, table_file TEXT, table_about TEXT, share BLOB,
+  is_destruction_set INTEGER NOT NULL DEFAULT 0, input BLOB);
 CREATE UNIQUE INDEX IF NOT EXISTS job_idempotency ON job (owner, idempotency) WHERE idempotency IS NOT NULL;
-CREATE INDEX IF NOT EXISTS job_owner ON job (owner, id);
+DROP INDEX IF EXISTS job_owner;
+CREATE INDEX IF NOT EXISTS job_looks ON job (owner, id, phase, kind, face, run_id, creation);
+CREATE UNIQUE INDEX IF NOT EXISTS job_share ON job (share) WHERE share IS NOT NULL;
+CREATE INDEX IF NOT EXISTS job_pending ON job (owner) WHERE phase = 'PENDING';
+CREATE INDEX IF NOT EXISTS job_tables ON job (owner) WHERE table_file IS NOT NULL;
+CREATE INDEX IF NOT EXISTS job_task ON job (face, owner, id) WHERE phase != 'ARCHIVED';
+CREATE INDEX IF NOT EXISTS job_waiting ON job (face, owner, id) WHERE phase = 'QUEUED';
 CREATE INDEX IF NOT EXISTS job_destruction ON job (destruction) WHERE destruction IS NOT NULL;
 CREATE TABLE IF NOT EXISTS chunk (
   id INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
@@ -35,6 +46,10 @@ CREATE TABLE IF NOT EXISTS quarantine (
   dropped REAL);
 CREATE INDEX IF NOT EXISTS quarantine_job ON quarantine (job);
 """
+SINCE: dict[int, tuple[str, ...]] = {
+    2: ("face TEXT NOT NULL DEFAULT 'v1'", "facts TEXT", "table_file TEXT", "table_about TEXT", "share BLOB",
+        "is_destruction_set INTEGER NOT NULL DEFAULT 0")}
+"""Format -> the columns of `job` that came with it: a store of an older one gets them at its first start."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,11 @@ def begin(connection: sqlite3.Connection) -> Identity:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
+        _bring_up(connection)
         for statement in filter(str.strip, TABLES.split(";")):
             connection.execute(statement)
         found = dict(connection.execute("SELECT key, value FROM meta WHERE key != 'probe'").fetchall())
-        if found.get("version", VERSION) > VERSION:
-            raise UsageError(f"the jobs were stored by a newer version of the program (format {found['version']}, here "
-                             f"{VERSION}); start that one, or name another folder with CF_JOBS", code="jobs_newer")
+        webhook_records.begin(connection)
         identity = Identity(found.get("gid") or os.urandom(16), int(found.get("epoch", 0)) + 1,
                             found.get("secret") or os.urandom(32))
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [
@@ -88,6 +102,19 @@ def begin(connection: sqlite3.Connection) -> Identity:
             connection.execute("ROLLBACK")
         raise
     return identity
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Give a store of an older format the columns of this one; refuse that of a newer one."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'job'").fetchone():
+        return
+    row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    version = VERSION if row is None else row[0]
+    if version > VERSION:
+        raise UsageError(f"the jobs were stored by a newer version of the program (format {version}, here {VERSION}); start that "
+                         "one, or name another folder with CF_JOBS", code="jobs_newer")
+    for column in (c for since in range(version + 1, VERSION + 1) for c in SINCE[since]):
+        connection.execute(f"ALTER TABLE job ADD COLUMN {column}")
 
 
 def mark(connection: sqlite3.Connection, *, is_clean: bool) -> None:

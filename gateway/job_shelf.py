@@ -6,6 +6,7 @@ Small questions have one connection, used in the event loop (some 20 µs each). 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from cfcore import wire
@@ -18,8 +19,9 @@ from .work import Columns
 
 VIEWED = ("id, submission, parent, owner, kind, field, field_sha, field_record, phase, run_id, creation, start, end, "
           "destruction, execution_duration, attempts, params, rows_done, rows_total, quarantined, error_code, error_text, "
-          "callback, result_file")
+          "callback, result_file, face, facts, table_file, table_about, share, input_sha")
 NEWEST = 1 << 62
+_FILTERS = {"kind": "kind = ?", "face": "face = ?", "run_id": "run_id = ?", "since": "creation >= ?", "until": "creation < ?"}
 
 
 class Shelf:
@@ -44,15 +46,64 @@ class Shelf:
         row: sqlite3.Row | None = self._db.execute(f"SELECT {VIEWED} FROM job WHERE id = ?", (job,)).fetchone()
         return row
 
-    def rows(self, owner: str, after: int | None, limit: int) -> list[sqlite3.Row]:
-        """Return jobs of an owner, newest first, those older than `after`."""
-        return self._db.execute(f"SELECT {VIEWED} FROM job WHERE owner = ? AND id < ? AND phase != 'ARCHIVED' ORDER BY id DESC "
-                                "LIMIT ?", (owner, NEWEST if after is None else after, limit)).fetchall()
+    def rows(self, owner: str, after: int | None, limit: int, only: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
+        """Return jobs of an owner, newest first, those older than `after`.
+
+        Parameters
+        ----------
+        owner : str
+        after : int or None
+        limit : int
+        only : mapping, optional
+            Filters: ``kind``, ``face``, ``run_id``; ``phase``, some phases; ``since`` and ``until`` (Unix time), from the one
+            on and before the other.
+        """
+        words = ["owner = ?", "id < ?", "phase != 'ARCHIVED'"]
+        values: list[Any] = [owner, NEWEST if after is None else after]
+        for name, value in (only or {}).items():
+            phases = value if name == "phase" else ()
+            words.append(f"phase IN ({', '.join('?' * len(phases))})" if phases else _FILTERS[name])
+            values += phases or (value,)
+        # which jobs they are is told by the index alone; their rows are long
+        return self._db.execute(f"SELECT {VIEWED} FROM job WHERE id IN (SELECT id FROM job WHERE {' AND '.join(words)} "
+                                "ORDER BY id DESC LIMIT ?) ORDER BY id DESC", (*values, limit)).fetchall()
+
+    def tasks(self, owner: str, face: str, position: int | None, is_up: bool, started: bool | None, limit: int
+              ) -> list[sqlite3.Row]:
+        """Return jobs of an owner that came through a door: those beyond a position, in ascending or descending order."""
+        where, values = _tasks(owner, face, started, position, is_up)
+        return self._db.execute(f"SELECT {VIEWED} FROM job WHERE {where} ORDER BY id {'ASC' if is_up else 'DESC'} LIMIT ?",
+                                (*values, limit)).fetchall()
+
+    def count_tasks(self, owner: str, face: str, started: bool | None, beyond: int | None = None, is_up: bool = True) -> int:
+        """Count what `tasks` returns without a limit."""
+        where, values = _tasks(owner, face, started, beyond, is_up)
+        return int(self._db.execute(f"SELECT COUNT(*) FROM job WHERE {where}", values).fetchone()[0])
+
+    def waiting_tasks(self, owner: str, face: str) -> list[int]:
+        """Return the jobs of an owner and a door that have not begun, oldest first."""
+        return [row[0] for row in self._db.execute("SELECT id FROM job WHERE face = ? AND owner = ? AND phase = 'QUEUED' "
+                                                   "ORDER BY id", (face, owner)).fetchall()]
+
+    def task_seconds(self, face: str, last: int) -> list[float]:
+        """Return how long the completed jobs of a door took that are among the last so many of all."""
+        return [row[0] for row in self._db.execute(
+            "SELECT end - start FROM job WHERE id > (SELECT MAX(id) FROM job) - ? AND face = ? AND phase = 'COMPLETED'",
+            (last, face)).fetchall()]
+
+    def shared(self, sha: bytes) -> sqlite3.Row | None:
+        """Return the row of the job that a share token with this SHA-256 opens."""
+        row: sqlite3.Row | None = self._db.execute(f"SELECT {VIEWED} FROM job WHERE share = ?", (sha,)).fetchone()
+        return row
 
     def ended(self) -> dict[str, int]:
         """Count the jobs that have ended, by phase."""
         return {row[0]: row[1] for row in self._db.execute(
-            "SELECT phase, COUNT(*) FROM job WHERE phase NOT IN ('QUEUED', 'EXECUTING') GROUP BY phase")}
+            "SELECT phase, COUNT(*) FROM job WHERE phase NOT IN ('PENDING', 'QUEUED', 'EXECUTING') GROUP BY phase")}
+
+    def pending(self) -> int:
+        """Count the jobs that wait for the word of their owners."""
+        return int(self._db.execute("SELECT COUNT(*) FROM job WHERE phase = 'PENDING'").fetchone()[0])
 
     def open_chunks(self) -> list[sqlite3.Row]:
         """Return the chunks that have not ended, oldest first."""
@@ -127,3 +178,12 @@ class Shelf:
     def quarantined(self, record: int) -> dict[str, Any]:
         """Return one entry; raises `UsageError` (unknown_record)."""
         return dict(records.open_record(self._db, record))
+
+
+def _tasks(owner: str, face: str, started: bool | None, position: int | None, is_up: bool) -> tuple[str, list[object]]:
+    where, values = "face = ? AND owner = ? AND phase != 'ARCHIVED'", [face, owner]
+    if started is not None:
+        where += f" AND start IS {'NOT NULL' if started else 'NULL'}"
+    if position is None:
+        return where, [*values]
+    return f"{where} AND id {'>' if is_up else '<'} ?", [*values, position]

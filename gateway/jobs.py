@@ -2,15 +2,13 @@
 
 A job is cut into chunks that the dispatcher gives to workers; what becomes of them goes to the store, and only from there
 to anybody else: a submission is answered after its commit, a worker may forget a result after its commit. This module owns
-the life of jobs; `store` writes, `job_shelf` reads,
-`job_queries` says what clients may ask for and `job_api` what they are told.
+the life of jobs; `store` writes, `job_shelf` reads, `job_queries` says what may be asked for and `job_api` what is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import sqlite3
 import time
 from collections import Counter
@@ -25,12 +23,15 @@ from cfcore.errors import CosmicFlowsError, InternalError, TransientError
 from . import job_records as records
 from . import spool
 from .job_chunks import WORKER_KINDS, Active, Chunk, Pool
+from .job_load import Load, Weight
+from .job_news import News
+from .job_positions import Positions
 from .job_reconciler import reconcile
 from .job_records import Draft, Part, Step
 from .job_schema import Identity
 from .job_shelf import Shelf
 from .meters import Meters
-from .store import Store, refusal
+from .store import Store, refusal, spooled
 from .work import Columns
 
 log = logging.getLogger("gateway.jobs")
@@ -40,8 +41,6 @@ BYTES_MAX = 2 << 30
 TICK_S = 0.5
 SWEEP_S = 60.0
 SWEEP_MOST = 200
-RETRY_RANGE_S = (1, 300)
-RETRY_UNKNOWN_S = 10
 
 
 class Jobs:
@@ -68,10 +67,11 @@ class Jobs:
         self.store.on_commit = lambda seconds: self._meters.observe("commit", seconds)
         self.retention_days = retention_days
         self._pool = pool
-        self._chunk_rows, self._bounds = chunk_rows, (chunks_max, bytes_max)
+        self._chunk_rows = chunk_rows
+        self.load = Load(pool, chunks_max, bytes_max)
+        self.news = News()
+        self._positions = Positions(folder)
         self._active: dict[int, Active] = {}
-        self._load: dict[str, list[int]] = {}
-        self._total = [0, 0]
         self._ended: Counter[str] = Counter()
         self._unmarked: set[Active] = set()
         self._late: list[Chunk] = []
@@ -100,8 +100,9 @@ class Jobs:
         self._loop = asyncio.get_running_loop()
         self.store.start(self._on_trouble)
         self._is_open = True
-        chunks = 0
-        for row in self.shelf.open_chunks():
+        chunks, waiting = 0, self.shelf.open_chunks()
+        self._positions.open(row["job"] for row in waiting)
+        for row in waiting:
             active = self._active.get(row["job"]) or self._revive(row["job"])
             self._hand_over(active, (row["id"], row["start"], row["stop"]), row["suspicion"])
             chunks += 1
@@ -128,6 +129,7 @@ class Jobs:
             timer.cancel()
         if self.store.is_open:
             self.shelf.close()
+        self._positions.close()
         await self.store.close()
 
     # What clients do
@@ -142,35 +144,80 @@ class Jobs:
         UsageError
             Code ``idempotency_conflict``.
         """
+        self._check_open()
+        weight = self._weight(draft)
+        self.load.admit(draft.owner, weight)
+        (job, is_new), = await self._whole(self._submit([draft], [weight]))
+        return job, is_new
+
+    async def submit_all(self, drafts: list[Draft]) -> list[int]:
+        """Accept some jobs of one owner, all of them or none; return their ids in the same order. Raises as `submit` does."""
+        self._check_open()
+        weights = [self._weight(draft) for draft in drafts]
+        self.load.admit(drafts[0].owner, (sum(w[0] for w in weights), sum(w[1] for w in weights)))
+        return [job for job, _ in await self._whole(self._submit(drafts, weights))]
+
+    async def _submit(self, drafts: list[Draft], weights: list[Weight]) -> list[tuple[int, bool]]:
+        for draft, weight in zip(drafts, weights):
+            self.load.add(draft.owner, *weight)
+        done: list[records.Submitted] = []
+        try:
+            for k, draft in enumerate(drafts):
+                if draft.input_file is None and len(draft.header) + draft.nbytes > spool.INLINE_MAX:
+                    drafts[k] = await asyncio.to_thread(spooled, self.store.spool, draft)
+            now = time.time()
+            done = await self.store.write(lambda db: [
+                records.insert(db, draft, now, self.retention_days, self._chunk_rows) for draft in drafts])
+            for draft, made in zip(drafts, done):
+                if made.parts:
+                    options = {**draft.params["options"], **draft.params.get("more", {})}
+                    active = Active(self, made.job, draft.owner, WORKER_KINDS[draft.kind], draft.field, options,
+                                    draft.input_file, draft.nbytes, draft.execution_duration)
+                    self._active[made.job] = active
+                    for part in made.parts:
+                        self._hand_over(active, part, 0, is_counted=True)
+            return [(made.job, made.is_new) for made in done]
+        finally:
+            for k, (draft, weight) in enumerate(zip(drafts, weights)):
+                if not done or not done[k].parts:
+                    self.load.add(draft.owner, -weight[0], -weight[1])
+                if not done or not done[k].is_new:
+                    for name in draft.files:
+                        (self.store.spool / name).unlink(missing_ok=True)
+
+    async def run(self, job: int) -> None:
+        """Put a PENDING job to work; any other stays as it is. Raises as `submit` does."""
+        self._check_open()
+        row = self.shelf.row(job)
+        if row is not None and row["phase"] == "PENDING":
+            self.load.admit(row["owner"], (-(-row["rows_total"] // self._chunk_rows), self.shelf.work(job)["input_bytes"]))
+            await self._whole(self._run(job))
+
+    async def _run(self, job: int) -> None:
+        step, parts = await self.store.write(lambda db: records.run(db, job, self._chunk_rows))
+        active = self._revive(job) if parts else None
+        for part in parts:
+            assert active is not None
+            self._hand_over(active, part, 0)
+        self._count(job, step)
+
+    async def amend(self, job: int, **changes: Any) -> None:
+        """Change words about a job: `run_id`, `execution_duration` (s), `destruction` (Unix time), `facts`, `share` (SHA-256)."""
+        await self.store.write(lambda db: records.amend(db, job, changes))
+        active = self._active.get(job)
+        if active is not None and "execution_duration" in changes:
+            active.duration = changes["execution_duration"]
+        self._next_sweep = 0.0 if "destruction" in changes else self._next_sweep
+        self.news.tell(job, is_last=active is None)
+
+    def _check_open(self) -> None:
         if not self._is_open:
             raise TransientError("the service is shutting down; try again in a few seconds", code="draining")
         if self.store.trouble:
             raise refusal(self.store.trouble)
-        weight = (-(-draft.rows // self._chunk_rows), draft.nbytes)
-        self._admit(draft.owner, weight)
-        return await self._whole(self._submit(draft, weight))
 
-    async def _submit(self, draft: Draft, weight: tuple[int, int]) -> tuple[int, bool]:
-        self._add_load(draft.owner, *weight)
-        is_kept = False
-        try:
-            if len(draft.header) + draft.nbytes > spool.INLINE_MAX:
-                draft = await self._spooled(draft)
-            now = time.time()
-            done = await self.store.write(lambda db: records.insert(db, draft, now, self.retention_days, self._chunk_rows))
-            is_kept = done.is_new
-            if is_kept:
-                active = Active(self, done.job, draft.owner, WORKER_KINDS[draft.kind], draft.field, draft.params["options"],
-                                draft.input_file, draft.nbytes, draft.execution_duration)
-                self._active[done.job] = active
-                for part in done.parts:
-                    self._hand_over(active, part, 0, is_counted=True)
-            return done.job, is_kept
-        finally:
-            if not is_kept:
-                self._add_load(draft.owner, -weight[0], -weight[1])
-                if draft.input_file:
-                    (self.store.spool / draft.input_file).unlink(missing_ok=True)
+    def _weight(self, draft: Draft) -> Weight:
+        return -(-draft.rows // self._chunk_rows), draft.nbytes
 
     async def cancel(self, job: int) -> None:
         """End a job; its finished rows stay as a partial result. A job that has ended stays as it is."""
@@ -199,7 +246,8 @@ class Jobs:
         active = self._active.get(job)
         if active is None or not active.chunks or active.is_ended:
             return None, None
-        position = None if active.started else self._pool.ahead_of(min(active.chunks))
+        # who comes later may have a turn before the second job of an owner; what was told is kept all the same
+        position = None if active.started else self._positions.tell(job, self._pool.ahead_of(min(active.chunks)))
         backlog = self._pool.backlog()
         if backlog["seconds"] is None or not backlog["jobs"]:
             return position, None
@@ -210,7 +258,7 @@ class Jobs:
         """Return how many jobs are in each phase."""
         executing = sum(1 for active in self._active.values() if active.started and not active.is_ended)
         unfinished = sum(1 for active in self._active.values() if not active.is_ended)
-        return {"PENDING": 0, "QUEUED": unfinished - executing, "EXECUTING": executing,
+        return {"PENDING": self.shelf.pending(), "QUEUED": unfinished - executing, "EXECUTING": executing,
                 **{phase: self._ended[phase] for phase in (*records.ENDED, "ARCHIVED")}}
 
     def health(self) -> dict[str, Any]:
@@ -238,7 +286,9 @@ class Jobs:
         """Note that a chunk of a job has gone to a worker."""
         if not active.started:
             active.started = time.time()
+            self._positions.forget(active.job)
             self._unmarked.add(active)
+            self.news.tell(active.job)
 
     def write(self, chunk: Chunk, run: Callable[[sqlite3.Connection], Step], then: Callable[[], None] | None = None) -> None:
         """Write what became of a chunk; `then` is called once it is on disk."""
@@ -265,7 +315,7 @@ class Jobs:
         for part in step.parts:
             self._hand_over(active, part, records.suspicion(part[2] - part[1]))
         self._drop(chunk)
-        self._count(step)
+        self._count(active.job, step)
         self._ended_as(active, step)
         if then is not None:
             self._meters.count("rows", (chunk.kind, active.field[0]), chunk.rows)
@@ -281,67 +331,34 @@ class Jobs:
 
     # Inside
 
-    async def _spooled(self, draft: Draft) -> Draft:
-        try:
-            name = await asyncio.to_thread(spool.write_input, self.store.spool, draft.header, draft.written)
-        except OSError as error:
-            raise refusal("the disk of the jobs is full" if error.errno in (28, 122) else
-                          "the store of the jobs cannot write") from None
-        return records.with_input_file(draft, name)
-
-    def _admit(self, owner: str, weight: tuple[int, int]) -> None:
-        here = self._load.get(owner, [0, 0])
-        for all_, mine, more, bound, what in zip(self._total, here, weight, self._bounds, ("chunks", "bytes of rows")):
-            over, over_mine = all_ + more - bound, mine + more - bound // 2
-            if over <= 0 and over_mine <= 0:
-                continue
-            seconds = self._wait_s(max(over, over_mine) / max(1, all_))
-            if over > 0:
-                raise TransientError(f"{all_} {what} wait to be computed, of at most {bound}; try again, available in {seconds} "
-                                     "seconds", code="queue_full", extra={"retry_after_s": seconds})
-            if over_mine > 0 and mine:
-                raise TransientError(f"{mine} {what} of yours wait to be computed, of at most {bound // 2} for one client; try "
-                                     f"again, available in {seconds} seconds", code="owner_full",
-                                     extra={"retry_after_s": seconds})
-
-    def _wait_s(self, share: float) -> int:
-        seconds = self._pool.backlog()["seconds"]
-        least, most = RETRY_RANGE_S
-        return min(max(math.ceil(seconds * share), least), most) if seconds else RETRY_UNKNOWN_S
-
-    def _add_load(self, owner: str, chunks: int, nbytes: int) -> None:
-        here = self._load.setdefault(owner, [0, 0])
-        for load in (here, self._total):
-            load[0] += chunks
-            load[1] += nbytes
-        if not here[0] and not here[1]:
-            del self._load[owner]
-
     def _revive(self, job: int) -> Active:
         row = self.shelf.work(job)
+        params = orjson.loads(row["params"])
         active = Active(self, job, row["owner"], WORKER_KINDS[row["kind"]], (row["field"], row["field_sha"]),
-                        orjson.loads(row["params"])["options"], row["input_file"], row["input_bytes"], row["execution_duration"])
+                        {**params["options"], **params.get("more", {})}, row["input_file"], row["input_bytes"],
+                        row["execution_duration"])
         active.started = row["start"] or 0.0
         active.is_ended = row["phase"] in records.ENDED
         self._active[job] = active
-        self._add_load(active.owner, 0, active.nbytes)
+        self.load.add(active.owner, 0, active.nbytes)
         return active
 
     def _hand_over(self, active: Active, part: Part, suspicion: int, *, is_counted: bool = False) -> None:
         chunk = active.chunks[part[0]] = Chunk(active, *part, suspicion)
         if not is_counted:
-            self._add_load(active.owner, 1, 0)
+            self.load.add(active.owner, 1, 0)
         self._pool.submit(chunk, active.field, job_id=chunk.id, owner=active.owner, suspicion=suspicion)
 
     def _drop(self, chunk: Chunk) -> None:
         active = chunk.active
         if active.chunks.pop(chunk.id, None) is None:
             return
-        self._add_load(active.owner, -1, 0)
+        self.load.add(active.owner, -1, 0)
         if not active.chunks and self._active.get(active.job) is active:
             del self._active[active.job]
+            self._positions.forget(active.job)
             self._unmarked.discard(active)
-            self._add_load(active.owner, 0, -active.nbytes)
+            self.load.add(active.owner, 0, -active.nbytes)
 
     def _ended_as(self, active: Active, step: Step) -> None:
         """Take note of what a step did to a job."""
@@ -351,13 +368,19 @@ class Jobs:
             self._pool.withdraw(list(step.withdrawn), f"the job is {step.phase}")
         active.is_ended |= step.phase in records.ENDED
 
-    def _count(self, step: Step) -> None:
-        """Keep the count of the ended jobs that of the store: told once of each step, whoever is still there to hear of it."""
+    def _count(self, job: int, step: Step) -> None:
+        """Keep the count of the ended jobs that of the store, and tell who watches: once of each step."""
         if step.phase != step.before:
             if step.before in self._ended:
                 self._ended[step.before] -= 1
             if step.phase not in ("QUEUED", "EXECUTING"):
                 self._ended[step.phase] += 1
+            if step.phase in records.ENDED:
+                return self.news.ended(job)
+            if step.phase == "ARCHIVED":
+                return self.news.gone(job)
+        if step.phase:
+            self.news.tell(job, is_last=step.phase not in ("QUEUED", "EXECUTING"))
 
     def _ending(self, job: int, phase: str, code: str, text: str) -> Callable[[sqlite3.Connection], Step]:
         return lambda db: records.end(db, job, phase, code, text, time.time(), self.retention_days)
@@ -365,7 +388,7 @@ class Jobs:
     def _told_end(self, job: int, step: Step | None) -> None:
         active = self._active.get(job)
         if step is not None:
-            self._count(step)
+            self._count(job, step)
             if active is not None:
                 self._ended_as(active, step)
 
@@ -384,7 +407,7 @@ class Jobs:
         if active is not None:
             active.is_ended = True
             self._ended_as(active, step)
-        self._count(step)
+        self._count(job, step)
         for name in step.files:
             (self.store.spool / name).unlink(missing_ok=True)
 

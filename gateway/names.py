@@ -105,7 +105,7 @@ async def catalogs(request: web.Request) -> web.Response:
 
 async def import_catalog(request: web.Request) -> web.Response:
     """POST /v1/catalogs: take in a table of galaxies, clusters or groups, sent as the body; the answer is the report."""
-    require_admin(request)
+    await require_admin(request)
     queries.parse_query(asked.ImportQuery, request, many="map")
     fmt = answers.wanted(request, None)
     if (request.content_length or 0) > UPLOAD_MAX:
@@ -125,7 +125,7 @@ async def import_catalog(request: web.Request) -> web.Response:
 
 async def drop_catalog(request: web.Request) -> web.Response:
     """DELETE /v1/catalogs/{id}: take an imported catalogue out; the built-in ones stay."""
-    require_admin(request)
+    await require_admin(request)
     q = queries.parse_query(asked.AnswerQuery, request)
     fmt = answers.wanted(request, q.format)
     id = request.match_info["id"]

@@ -12,7 +12,9 @@ from cfcore.distances import FLAGS, MODULUS, ROOT, STATUS, SUMMARY
 from cfcore.options import FLOW_TYPES
 from cfcore.sightlines import COLUMNS
 
+from .faces.queue_schemas import QUEUE_SCHEMAS
 from .meters import CLASSES
+from .renders import FORMATS
 from .routes import Route
 
 _PROBLEM = {
@@ -55,13 +57,20 @@ _CATALOG = _obj({"name": _TEXT, "version": _TEXT, "licence": _TEXT})
 _WHEN = {"type": ["string", "null"], "format": "date-time"}
 _COUNT = {"type": "integer"}
 _JOB = _obj({
-    "id": _COUNT, "phase": {"type": "string", "enum": ["QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED"]},
-    "kind": {"type": "string", "enum": ["distance", "velocity"]}, "run_id": {"type": ["string", "null"]},
+    "id": _COUNT,
+    "phase": {"type": "string", "enum": ["PENDING", "QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED"]},
+    "kind": {"type": "string", "enum": ["distance", "velocity", "sightline"]},
+    "face": {"type": "string", "enum": ["v1", "queue", "uws"], "description": "The door it came through"},
+    "run_id": {"type": ["string", "null"]},
     "field": _obj({"id": _TEXT, "version": _TEXT}), "rows_total": _COUNT, "rows_done": _COUNT, "quarantined": _COUNT,
     "queuepos": {"type": ["integer", "null"], "description": "Chunks that start before it"},
     "eta_seconds": _num("Seconds until it ends, at the measured rate"), "creation": _WHEN, "start": _WHEN, "end": _WHEN,
-    "destruction": _WHEN, "execution_duration": {"type": "number"}, "options": {"type": "object"},
-    "error": {"type": ["object", "null"]}, "url": _TEXT, "result_url": _TEXT})
+    "destruction": _WHEN, "callback": {"type": ["string", "null"], "description": "What is called at its end"},
+    "execution_duration": {"type": "number"},
+    "shared": {"type": "boolean", "description": "Whether there is a link to it"}, "options": {"type": "object"},
+    "error": {"type": ["object", "null"]}, "url": _TEXT, "result_url": _TEXT,
+    "results_url": _TEXT})
+_NOT_SHARED = ("run_id", "face", "execution_duration", "shared", "callback")
 
 SCHEMAS: dict[str, Any] = {
     "Problem": _PROBLEM,
@@ -128,10 +137,35 @@ SCHEMAS: dict[str, Any] = {
     "Catalogs": _obj({"catalogs": _list({"type": "object", "required": ["id", "version", "name", "licence", "citation"]})}),
     "ImportReport": {"type": "object", "required": ["catalog", "version", "n_read", "n_new", "n_updated", "n_unchanged",
                                                     "n_rejected", "rejects"]},
+    "Table": _obj({
+        "table": {"type": "string", "description": "Its id, for POST /v1/jobs"}, "url": _TEXT, "name": _TEXT, "expires": _WHEN,
+        "bytes": _COUNT, "sha256": _TEXT, "format": _TEXT, "delimiter": {"type": ["string", "null"]},
+        "rows": {"type": ["integer", "null"], "description": "Where it can be told without reading all"},
+        "columns": _list(_obj({"name": _TEXT, "unit": _TEXT, "ucd": _TEXT, "description": _TEXT, "kind": {"enum": [
+            "number", "text", "other"]}, "role": {"enum": ["lon", "lat", "cz", "z", "sigma_cz", "distance", None]}})),
+        "choice": {"type": ["object", "null"], "description": "Which column is read as what"},
+        "why": {"type": ["string", "null"], "description": "Why nothing could be chosen"}, "code": {"type": ["string", "null"]},
+        "candidates": _list(_obj({"column": _TEXT, "kind": _TEXT, "frame": {"type": ["string", "null"]}, "way": _TEXT})),
+        "head": _list(_list(_TEXT)), "notes": _list(_TEXT)}),
     "Dropped": _obj({"dropped": _TEXT}),
     "Job": _JOB,
+    "Accepted": {"allOf": [_ref("Job")], "properties": {
+        "webhook_secret": {"type": "string", "description": "Of a job with a callback: what its calls are signed with"}}},
     "JobList": _obj({"jobs": _list(_ref("Job")),
-                     "after": {"type": ["integer", "null"], "description": "Cursor of the next page"}}),
+                     "after": {"type": ["integer", "null"], "description": "Cursor of the next page"},
+                     "next": {"type": ["string", "null"], "description": "Address of the next page"}}),
+    "Deliveries": _obj({"job": _COUNT, "deliveries": _list(_obj({
+        "id": {"type": "string", "description": "The header webhook-id of its calls"}, "type": _TEXT, "host": _TEXT,
+        "state": {"type": "string", "enum": ["due", "delivered", "gone", "refused", "given_up"]}, "next_try": _WHEN,
+        "tries": _list(_obj({"time": _WHEN, "status": {"type": ["integer", "null"]}, "error": {"type": ["string", "null"]},
+                             "ms": _COUNT}))}))}),
+    "WebhookSecret": _obj({"webhook_secret": {"type": "string", "description": "As Standard Webhooks writes it: whsec_..."}}),
+    "SharedJob": _obj({name: schema for name, schema in _JOB["properties"].items() if name not in _NOT_SHARED}),
+    "Share": _obj({"id": _COUNT, "url": {"type": "string", "description": "Whoever has it sees the job"}, "result_url": _TEXT,
+                   "results_url": _TEXT,
+                   "destruction": _WHEN}),
+    "Unshared": _obj({"id": _COUNT, "shared": {"type": "boolean"}}),
+    "Events": {"type": "string", "description": "Server-Sent Events: `job` with a Job as data, at last `end` with the same"},
     "Deleted": _obj({"id": {"type": "integer"}, "phase": _TEXT}),
     "JobResult": {
         "type": "object", "required": ["job", "kind", "phase", "n", "rows", "rows_total", "columns", "status", *_PROVENANCE],
@@ -141,6 +175,10 @@ SCHEMAS: dict[str, Any] = {
             "columns": {"type": "object", "additionalProperties": _list(_num())}, "roots": _list(_ROOTS),
             "flags": _list(_FLAG_LIST), "status": _list({"type": "string", "enum": list(STATUS)}),
             "errors": _list({"type": "object"}), **_PROVENANCE}},
+    "JobFiles": _obj({"job": _COUNT, "phase": _TEXT, "rows_done": _COUNT, "rows_total": _COUNT, "results": _list(_obj({
+        "name": _TEXT, "media_type": _TEXT, "url": _TEXT, "size": {"type": ["integer", "null"]},
+        "sha256": {"type": ["string", "null"], "description": "Of a file that was made already"}}))}),
+    "File": {},
     "Quarantine": _obj({"quarantine": _list(_ref("Quarantined"))}),
     "Quarantined": _obj({"id": {"type": "integer"}, "job": {"type": "integer"}, "chunk": {"type": "integer"},
                          "row": {"type": "integer"}, "input": {"type": "object"}, "code": _TEXT, "why": _TEXT, "stderr": _TEXT,
@@ -168,16 +206,29 @@ SCHEMAS: dict[str, Any] = {
     "VOTable": {"type": "string"},
     "XML": {"type": "string"},
     "Lines": {"type": "string"},
+    "Text": {"type": "string"},
     "Index": {"type": "object"},
     "OpenAPI": {"type": "object"},
+    **QUEUE_SCHEMAS,
 }
+_KNOWN: list[dict[str, list[str]]] = [{"bearer": []}, {"token": []}, {"basic": []}]
 _MEDIA = {"json": "application/json", "msgpack": "application/msgpack", "csv": "text/csv",
-          "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain"}
+          "tsv": "text/tab-separated-values", "ecsv": "application/x-ecsv", "fits": "application/fits",
+          "parquet": "application/vnd.apache.parquet",
+          "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain", "events": "text/event-stream"}
+_EMPTY = {204: "It is done, or all was told before: there is nothing to say", 206: "The part that was asked for",
+          304: "Nothing is new since the answer with this ETag"}
 _IN_PATH = {"flow_type": {"type": "string", "enum": list(FLOW_TYPES)},
+            "table": {"type": "string", "description": "Id of a table, as POST /v1/tables tells it"},
             "job": {"type": "integer", "description": "Number of a job"},
+            "token": {"type": "string", "description": "Of a link to a job"},
+            "name": {"type": "string", "enum": [f"result.{suffix}" for suffix, _ in FORMATS.values()]},
             "record": {"type": "integer", "description": "Number of an entry of the quarantine"},
             "id": {"type": "string", "description": "Id of a catalogue, as GET /v1/catalogs lists it"},
+            "task": {"type": "integer", "description": "Number of a task of the queue"},
             "worker": {"type": "string", "description": "Id of a worker, as GET /v1/admin/workers lists it"},
+            "parameter": {"type": "string", "description": "Name of a parameter of the job"},
+            "result": {"type": "string", "enum": ["result"], "description": "Name of a result of the job"},
             "database": {"type": "string", "description": "A, S, N, V or any mixture: the same catalogues answer"},
             "options": {"type": "string", "description": "-o and I, F as Sesame takes them; answers are text"}}
 
@@ -198,8 +249,19 @@ def document(routes: Sequence[Route], prefixes: Sequence[str]) -> dict[str, Any]
                  "description": "Distances and peculiar velocities of galaxies from reconstructed velocity fields. "
                                 "Angles in decimal degrees, velocities c z in km/s, lengths in Mpc through H0 or "
                                 "comoving h^-1 Mpc where named so."},
+        # nobody needs credentials but for what says so itself; wrong ones are refused everywhere
+        "security": [{}, *_KNOWN],
         "paths": paths, "components": {"schemas": schemas, "securitySchemes": {
-            "token": {"type": "http", "scheme": "bearer", "description": "The administrator's token"}}}}
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A token with the scope that is needed"},
+            "token": {"type": "apiKey", "in": "header", "name": "Authorization",
+                      "description": "The same as 'Token TOKEN' or 'token TOKEN', as clients of other services send it"},
+            "basic": {"type": "http", "scheme": "basic", "description": "User name and password"}}}}
+
+
+_BODIES = {"json": ("application/json",), "msgpack": ("application/msgpack",),
+           "form": ("application/x-www-form-urlencoded", "multipart/form-data")}
+_REFUSED_IN = {"Problem": "application/problem+json", "QueueRefusal": "application/json", "Text": "text/plain"}
+"""Schema of a refusal -> its media type."""
 
 
 def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) -> dict[str, Any]:
@@ -210,11 +272,17 @@ def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) 
         "summary": summary, "tags": [route.tag],
         "responses": {str(route.status): {"description": "The answer", "content": {
             _MEDIA[f]: {"schema": _answer(route, f)} for f in route.formats}}}}
-    for status in route.refusals:
+    if route.status == 303:
+        operation["responses"]["303"] = {"description": "Done; the address is that of what was changed", "headers": {
+            "Location": {"required": True, "schema": _TEXT}}}
+    for status in route.empty:
+        operation["responses"][str(status)] = {"description": _EMPTY[status]}
+    for status in route.statuses:
         operation["responses"][str(status)] = {
-            "description": "Refused, or not possible now", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+            "description": "Refused, or not possible now",
+            "content": {_REFUSED_IN[route.refusal]: {"schema": _ref(route.refusal)}}}
     if route.is_admin:
-        operation["security"] = [{"token": []}]
+        operation["security"] = _KNOWN
     parameters: list[dict[str, Any]] = [{"name": name, "in": "path", "required": True, "schema": _IN_PATH[name]}
                                         for name in re.findall(r"{(\w+)}", route.path)]
     if route.query is not None:
@@ -226,20 +294,28 @@ def _operation(route: Route, method: str, prefix: str, schemas: dict[str, Any]) 
                                "schema": entry, **({"description": text} if text else {})})
     if parameters:
         operation["parameters"] = parameters
+    for status in _EMPTY:
+        if str(status) in operation["responses"]:
+            operation["responses"][str(status)] = {"description": _EMPTY[status]}
     if route.body is not None:
         name = route.body.__name__
         schemas[name] = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
         operation["requestBody"] = {"required": True, "content": {
-            "application/json": {"schema": _ref(name)}, "application/msgpack": {"schema": {}}}}
+            media: {"schema": {} if kind == "msgpack" else _ref(name)} for kind in route.body_media for media in _BODIES[kind]}}
     if route.uploads:
-        operation["requestBody"] = {"required": True, "content": {"application/octet-stream": {"schema": {}}}}
+        content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
+        content["application/octet-stream"] = {"schema": {}}
+        if route.tag == "Jobs":
+            content |= {"text/csv": {"schema": {}}, "multipart/form-data": {"schema": {"type": "object"}}}
     return operation
 
 
 def _spelled(route: Route) -> list[str]:
     """Return the words of an operation's id: the handler, and what tells its addresses apart when it has several."""
+    if route.tag == "Queue":
+        return ["forcedphot"] * route.path.startswith("/forcedphot/") + ["queue", route.handler.__name__]
     if route.tag != "Sesame":
-        return [route.handler.__name__]
+        return ["uws"] * (route.tag == "UWS") + [route.handler.__name__]
     return ["cgi"] * route.path.startswith("/cgi-bin") + [route.handler.__name__] + ["options"] * ("{options}" in route.path)
 
 

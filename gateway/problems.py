@@ -26,19 +26,28 @@ _STATUS: dict[str, int] = {
     "malformed_json": 400, "malformed_msgpack": 400, "bad_request": 400, "repeated_parameter": 400,
     "unknown_name": 404, "not_a_galaxy": 404, "not_found": 404, "unknown_flow_type": 404,
     "unknown_field": 404, "field_not_installed": 404, "unknown_catalog": 404,
-    "token_missing": 401, "token_wrong": 403, "imports_closed": 403, "admin_closed": 403,
+    "token_missing": 401, "token_wrong": 401, "token_expired": 401, "password_wrong": 401, "scope_missing": 403,
+    "imports_closed": 403, "admin_closed": 403, "cross_site": 403,
     "unknown_worker": 404, "method_not_allowed": 405, "not_acceptable": 406,
     "ambiguous_name": 409, "request_timeout": 408, "body_too_large": 413, "too_many_rows": 413, "wrong_content_type": 415,
     "wrong_content_encoding": 415, "expectation_failed": 417, "headers_too_large": 431, "unknown_method": 501,
     "too_many_connections": 503, "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503,
     "unknown_job": 404, "unknown_record": 404, "idempotency_conflict": 409, "not_finished": 409, "job_failed": 409,
-    "not_releasable": 409, "job_gone": 410, "owner_full": 429}
+    "not_releasable": 409, "already_ended": 409, "job_gone": 410, "owner_full": 429, "too_many_pending": 429,
+    "unknown_result": 404, "changed": 412, "bad_range": 416, "unknown_share": 404,
+    "unknown_table": 404, "too_many_uploads": 429, "too_many_streams": 429,
+    "callback_refused": 422, "callback_unresolved": 503,
+    "too_many_requests": 429, "too_many_attempts": 429, "over_budget": 413, "accounts_unavailable": 503}
 _BY_KIND = {"usage": 422, "transient": 503, "timeout": 504, "fatal": 500}
 _TITLES = {400: "Malformed request", 401: "Token needed", 403: "Not allowed", 404: "Not found", 405: "Method not allowed",
            406: "Not acceptable", 408: "Too slow", 409: "Conflict", 410: "Gone", 429: "Too many requests",
-           413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
-           417: "Expectation failed", 431: "Headers too large", 501: "Unknown method",
+           412: "Changed", 413: "Too large", 415: "Unsupported content type", 422: "Invalid value",
+           416: "No such part", 417: "Expectation failed", 431: "Headers too large", 501: "Unknown method",
            500: "Internal error", 503: "Unavailable for now", 504: "Out of time"}
+_CHALLENGE = 'Bearer realm="cosmicflows", Basic realm="cosmicflows", charset="UTF-8"'
+# RFC 6750 section 3.1, RFC 7617 section 2.1
+_CHALLENGES = {**dict.fromkeys(("token_wrong", "token_expired"), 'Bearer realm="cosmicflows", error="invalid_token"'),
+               "password_wrong": 'Basic realm="cosmicflows", charset="UTF-8"'}
 RETRY_AFTER_S = 2
 
 
@@ -63,7 +72,7 @@ def problem(error: CosmicFlowsError, request_id: str | None = None) -> web.Respo
     body.update({k: v for k, v in error.extra.items() if k not in body})
     wait = str(error.extra.get("retry_after_s", RETRY_AFTER_S))
     headers = {503: {"Retry-After": wait}, 429: {"Retry-After": wait},
-               401: {"WWW-Authenticate": 'Bearer realm="cosmicflows"'}}.get(status)
+               401: {"WWW-Authenticate": _CHALLENGES.get(error.code, _CHALLENGE)}}.get(status)
     response = web.Response(body=orjson.dumps(body, default=str), status=status, headers=headers,
                             content_type="application/problem+json")
     if status == 408:
@@ -155,9 +164,14 @@ def unexpected(request: web.BaseRequest, exc: BaseException | None) -> web.Respo
 def logged(request: web.BaseRequest, exc: BaseException | None) -> InternalError:
     """Log a fault of ours with its traceback; return the error that names the line to the client."""
     request_id = tracing.request_id()
-    log.error("request %s %s %s failed", request_id, request.method, request.path[:200], exc_info=exc,
+    log.error("request %s %s %s failed", request_id, request.method, _shown(request.path), exc_info=exc,
               extra={"req_id": request_id})
     return InternalError(f"the fault is ours; it is logged as request {request_id}")
+
+
+def _shown(path: str) -> str:
+    """Return an address as it may stand in a log: one that is a secret without that."""
+    return "/v1/shared/..." if path.startswith("/v1/shared/") else path[:200]
 
 
 def unavailable(what: str) -> TransientError:

@@ -223,11 +223,16 @@ def parse_query(model: type[Model], request: web.Request, many: str = "") -> Mod
 
 async def parse_body(model: type[Model], request: web.Request, holds: str = "the lists lon, lat, cz") -> Model:
     """Read a JSON or msgpack body into a model; `holds` says in refusals what is expected in it."""
+    return validate(model, await read_body(request, holds))
+
+
+async def read_body(request: web.Request, holds: str) -> dict[str, Any]:
+    """Read a JSON or msgpack body; beside it, the address holds no words."""
     if request.query:
         word = str(next(iter(request.query)))[:80]
         raise BadParameter(f"parameter {word!r} stands in the address; put it into the body",
                            code="unknown_parameter", where=word)
-    return validate(model, await bodies.read(request, holds))
+    return await bodies.read(request, holds)
 
 
 def validate(model: type[Model], values: dict[str, Any]) -> Model:

@@ -9,6 +9,7 @@ business of `job_records`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -24,6 +25,7 @@ from typing import Any
 from cfcore.errors import CosmicFlowsError, InternalError, TransientError, UsageError
 
 from . import job_schema, spool
+from .job_records import Draft, with_input_file
 
 log = logging.getLogger("gateway.store")
 GROUP_MAX = 512
@@ -356,6 +358,15 @@ def refusal(trouble: str) -> TransientError:
     code = "store_full" if "full" in trouble else "store_unavailable"
     return TransientError(f"no job can be accepted: {trouble}; what was accepted is safe; available in 5 seconds if it is mended",
                           code=code, extra={"retry_after_s": 5})
+
+
+def spooled(folder: Path, draft: Draft) -> Draft:
+    """Write the rows of a draft into the spool; return it with the name of their file."""
+    try:
+        return with_input_file(draft, spool.write_input(folder, draft.header, draft.written))
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise refusal("the disk of the jobs is full" if is_full else "the store of the jobs cannot write") from None
 
 
 def _deliver(group: list[Operation]) -> None:

@@ -15,7 +15,7 @@ from made_fields import smooth_field
 
 from cfcore import FlowField, distances, wire
 from cfcore.errors import CosmicFlowsError, InternalError
-from cfcore.options import FlowOptions
+from cfcore.options import OPTION_NAMES, FlowOptions
 from flow_worker import compute
 from gateway import spool
 from gateway.job_records import Draft
@@ -118,9 +118,11 @@ class ComputingPool:
 
 def result_of(job_id: int, work: Any, columns: dict[str, np.ndarray]) -> wire.Result:
     """Compute a chunk as a worker does."""
-    opt = FlowOptions(**work.options)
+    opt = FlowOptions(**{k: v for k, v in work.options.items() if k in OPTION_NAMES})
     if work.kind == "posterior":
         out, _, _ = compute._posterior(the_field(), opt, {}, columns)
+    elif work.kind == "sightline":
+        out, _, _ = compute._sightline(the_field(), opt, work.options, columns)
     else:
         v = distances.velocities(the_field(), columns["lon"], columns["lat"], columns["distance"], options=opt)
         out = {"values": v.values, "codes": np.stack([v.status, v.inside.astype(np.int32)], axis=1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from cfcore.column_names import plain
-from cfcore.columns import Column, unit_in
+from cfcore.column_units import Column, unit_in
 from cfcore.errors import Ambiguous
 
 from .facts import Distance, Magnitudes, Note, Rule, Size, Word

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from cfcore import frames
 from cfcore.column_names import ERROR_FORMS, NOT_OBSERVED, PAIRS, VELOCITIES, plain
-from cfcore.columns import Column, unit_in
+from cfcore.column_units import Column, unit_in
 from cfcore.errors import Ambiguous, BadParameter, UnknownName
 
 from .mapped_facts import BANDS, mapped_facts

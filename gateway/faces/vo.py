@@ -68,15 +68,20 @@ async def conesearch(request: web.Request) -> web.Response:
 async def availability(request: web.Request) -> web.Response:
     """GET /vo/availability: VOSI 1.1, whether the catalogue service behind the cone search answers."""
     is_up = await request.app[CATALOG].is_alive()
-    note = "" if is_up else "<vosi:note>the catalogue service does not answer</vosi:note>"
-    return _xml('<vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">'
-                f"<vosi:available>{str(is_up).lower()}</vosi:available>{note}</vosi:availability>")
+    return available(is_up, "the catalogue service does not answer")
+
+
+def available(is_up: bool, why: str) -> web.Response:
+    """Return a VOSI 1.1 document that says whether a service is up, and if not, why."""
+    note = "" if is_up else f"<vosi:note>{escape(why)}</vosi:note>"
+    return document('<vosi:availability xmlns:vosi="http://www.ivoa.net/xml/VOSIAvailability/v1.0">'
+                    f"<vosi:available>{str(is_up).lower()}</vosi:available>{note}</vosi:availability>")
 
 
 async def capabilities(request: web.Request) -> web.Response:
     """GET /vo/capabilities: VOSI 1.1, which resources there are, at which address, with which limits."""
-    base = escape(_origin(request)) + "/vo"
-    return _xml(_CAPABILITIES.format(base=base, radius=f"{RADIUS_MAX:g}", records=OBJECTS_MAX))
+    base = escape(origin(request)) + "/vo"
+    return document(_CAPABILITIES.format(base=base, radius=f"{RADIUS_MAX:g}", records=OBJECTS_MAX))
 
 
 def _query(request: web.Request) -> ConeSearchQuery:
@@ -95,10 +100,12 @@ async def _refused(request: web.Request, error: CosmicFlowsError) -> web.Respons
     """Answer with a VOTable whose INFO is the error; what is the client's fault has status 200, as the standard says."""
     status = 200 if error.kind == "usage" else problems.status_of(error)
     headers = {"Retry-After": str(problems.RETRY_AFTER_S)} if status == 503 else {}
-    return web.Response(body=await asyncio.to_thread(_error, error.message), content_type=MEDIA, status=status, headers=headers)
+    body = await asyncio.to_thread(error_table, error.message)
+    return web.Response(body=body, content_type=MEDIA, status=status, headers=headers)
 
 
-def _error(message: str) -> bytes:
+def error_table(message: str) -> bytes:
+    """Return a VOTable whose INFO is an error (DALI 1.1, section 4.2)."""
     from astropy.io.votable import tree
     file = tree.VOTableFile(version="1.3")
     # what a client sent stands in the message; XML has no way to write control characters
@@ -154,7 +161,7 @@ def _written(file: Any) -> bytes:
     return out.getvalue()
 
 
-def _origin(request: web.Request) -> str:
+def origin(request: web.Request) -> str:
     """Return the address under which the client found us.
 
     Raises
@@ -167,7 +174,8 @@ def _origin(request: web.Request) -> str:
     return f"{request.scheme}://{request.host}"
 
 
-def _xml(text: str) -> web.Response:
+def document(text: str) -> web.Response:
+    """Return XML that is written but for its first line."""
     return web.Response(body=f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode(), content_type="text/xml",
                         charset="utf-8")
 

@@ -82,12 +82,12 @@ def json_key(path: Path) -> bytes:
 
 @pytest.fixture
 def small_disk(ward: Ward) -> Iterator[Path]:
-    """Give a disk of 6 MB for the jobs."""
+    """Give a disk of 8 MB for the jobs."""
     place = ward.folder / "jobs"
     place.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a disk of its own takes root and mount")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(place)], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
     yield place

@@ -88,6 +88,16 @@ class Town:
         """Wait until the gateway has workers and the catalogue."""
         return wait_for(lambda: self._lives() and self.status() == 200, timeout_s, "the town is ready", 0.02)
 
+    def until_working(self, timeout_s: float = 40.0) -> float:
+        """Wait until the gateway has workers that offer a field, whether there is a catalogue or not."""
+        def works() -> bool:
+            try:
+                seen = self.ask("/readyz", timeout=5.0).json
+            except OSError:
+                return False
+            return bool(seen["workers"] and seen["fields"])
+        return wait_for(lambda: self._lives() and works(), timeout_s, "the town has workers", 0.02)
+
     def _lives(self) -> bool:
         if self.gateway.poll() is not None:
             raise AssertionError(f"the gateway ended with {self.gateway.returncode}:\n{self.ward.log('gateway.log')[-3000:]}")

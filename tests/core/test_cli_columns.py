@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cfcore.columns import Asked, Choice, Column, check_velocities, choose, told_unit
+from cfcore.column_units import told_unit
+from cfcore.columns import Asked, Choice, Column, check_velocities, choose
 from cfcore.cosmology import C_KMS
 from cfcore.errors import UsageError
 

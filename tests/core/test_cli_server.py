@@ -135,6 +135,27 @@ def test_a_busy_server_is_asked_again_but_not_for_ever(command: Run, odd_server:
     assert code == 3 and "the queue is full" in err and len(asked) == remote.TRIES
 
 
+def test_who_has_used_up_an_hour_s_rows_is_told_so_after_asking_again(command: Run, odd_server: tuple) -> None:
+    url, answers, asked = odd_server
+    spent = (429, {"Retry-After": "0"}, b'{"detail": "60 rows are more than the 40 left", "code": "too_many_requests"}')
+    answers[:] = [spent, FOUND]
+    assert command("distance", "X", "--server", url)[0] == 2 and len(asked) == 2
+    answers[:] = [spent]
+    code, _, err = command("distance", "X", "--server", url)
+    assert code == 3 and "more than the 40 left" in err and len(asked) == 2 + remote.TRIES
+
+
+def test_the_token_of_the_environment_goes_to_no_other_server(command: Run, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    question = "distance", "--ra", "10", "--dec", "20", "--cz", "3000", "--server", url
+    monkeypatch.setenv("CF_TOKEN", "cf_of-nobody")
+    code, _, err = command(*question)
+    assert code == 2 and "this is not a token of this server" in err
+    monkeypatch.setenv("CF_SERVER", url)
+    assert command(*question)[0] == 2
+    monkeypatch.setenv("CF_SERVER", "http://127.0.0.1:1")
+    assert command(*question)[0] == 0
+
+
 @pytest.mark.parametrize(("answer", "code", "says"), [
     ((200, {}, b"<html>hello</html>"), 2, "not as a Cosmic Flows server"),
     ((404, {}, b"<html>no</html>"), 2, "answers 404"),

@@ -15,6 +15,8 @@ from running import House
 # what an operator reads on a terminal, never a client
 NOT_OVER_HTTP = {"bad_shape", "bad_result", "insecure_bus", "bus_in_use", "no_lane", "child_refused", "port_taken",
                  "unknown_column", "unknown_kind", "bad_key_name", "key_exists", "key_foreign", "key_unreadable", "unknown_key",
+                 "bad_password", "bad_user_name", "user_exists", "unknown_user", "unknown_token", "bad_scope", "scope_too_large",
+                 "bad_label", "bad_expiry", "bad_rows_per_hour", "nothing_to_change", "no_password", "accounts_newer",
                  "jobs_folder", "jobs_in_use", "jobs_damaged", "jobs_newer", "no_jobs", "backup_exists",
                  "backup_failed", "cancelled"}
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -19,11 +19,13 @@ NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
 EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
          "cfcore/bulk.py": {"pyarrow"}, "cfcore/bulk_dask.py": {"dask", "distributed"},
+         "cfcore/client.py": {"httpx", "astropy"}, "cfcore/client_access.py": {"httpx"}, "cfcore/client_progress.py": {"tqdm"},
          "catalog_svc/postgres.py": {"psycopg"},
          **{f"cfcore/{m}.py": {"astropy"} for m in ("quantities", "quantity_results", "quantity_tables", "quantity_velocity",
-                                                   "sources", "astrotable")}}
+                                                   "sources", "astrotable", "votablefile",
+                                                   "client_files", "client_jobs", "client_tables")}}
 SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astropy", "prometheus_client",
-                       "multidict", "uvloop"},
+                       "multidict", "uvloop", "yarl"},
            "catalog_svc": {"aiohttp", "orjson"}, "flow_worker": {"zmq", "msgpack", "orjson"}}
 
 
@@ -71,6 +73,19 @@ def test_every_signature_is_typed_and_every_public_thing_has_a_docstring() -> No
                 assert ast.get_docstring(node), f"{name}: {node.name} has no docstring"
 
 
+def test_no_coroutine_is_called_without_being_awaited() -> None:
+    everything = dict(modules())
+    for room in ROOMS:
+        trees = {name: tree for name, tree in everything.items() if name.startswith(f"{room}/")}
+        own = {name: {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}
+               for name, tree in trees.items()}
+        public = {word for words in own.values() for word in words if not word.startswith("_")}
+        for name, tree in trees.items():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+                    assert node.value.func.id not in public | own[name], f"{name}:{node.lineno} does not wait for it"
+
+
 def test_modules_stay_short_enough_to_read() -> None:
     long = {str(p.relative_to(ROOT)): n for room in ROOMS for p in (ROOT / room).rglob("*.py")
             if (n := len(p.read_text("utf-8").splitlines())) > 450}
@@ -88,10 +103,10 @@ def test_every_knob_has_a_line_in_the_configuration_page() -> None:
         assert f"`{f.name}`" in page and f"`CF_{f.name.upper()}`" in page, f.name
 
 
-@pytest.mark.parametrize("module", ["cfcore", "cfcore.cli, cfcore.tables, cfcore.astrotable, cfcore.arrowtable"])
+@pytest.mark.parametrize("module", ["cfcore", "cfcore.cli, cfcore.tables, cfcore.astrotable, cfcore.arrowtable, cfcore.client"])
 def test_importing_cfcore_loads_numpy_and_nothing_else(module: str) -> None:
     code = (f"import sys, {module}; heavy = set('astropy scipy msgpack zmq aiohttp orjson pydantic pyongc pyarrow dask "
-            "distributed'.split()) & set(sys.modules); assert not heavy, heavy")
+            "distributed httpx tqdm'.split()) & set(sys.modules); assert not heavy, heavy")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

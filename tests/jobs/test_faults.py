@@ -56,7 +56,7 @@ def test_a_job_cancelled_in_the_commit_of_its_last_result_is_counted_as_the_stor
             await cancelling
             await kept.jobs.flush()
             assert kept[job]["phase"] == "ABORTED" and counted(kept) == {"ABORTED": 1}
-            assert len(pool.settled) == 1 and kept.jobs._total == [0, 0]
+            assert len(pool.settled) == 1 and kept.jobs.load.total == [0, 0]
     asyncio.run(main())
 
 

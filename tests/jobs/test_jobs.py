@@ -184,7 +184,7 @@ def test_a_client_that_leaves_while_its_job_is_written_leaves_no_job_behind_that
             rows = kept.jobs.shelf.rows("me", None, 100)
             for row in rows:
                 await kept.until(row["id"])
-            assert len(rows) == 20 and kept.jobs._total == [0, 0]
+            assert len(rows) == 20 and kept.jobs.load.total == [0, 0]
     asyncio.run(main())
 
 
@@ -273,7 +273,7 @@ def test_after_a_restart_work_goes_on_under_the_same_numbers(tmp_path: Path, kee
             new, _ = await kept.jobs.submit(draft(1))
             assert second.submitted[-1] > max(waiting) and new > small
             await kept.until(new)
-            assert kept.jobs._total == [0, 0]
+            assert kept.jobs.load.total == [0, 0]
     asyncio.run(main())
 
 
@@ -293,7 +293,7 @@ def test_a_full_queue_is_refused_with_the_measured_wait(tmp_path: Path, keep: Ke
             for job in (1, 2):
                 await kept.until(job)
             await asyncio.sleep(0.02)
-            assert kept.jobs._total == [0, 0] and not kept.jobs._load
+            assert kept.jobs.load.total == [0, 0] and not kept.jobs.load.owners
             await kept.jobs.submit(draft(45, owner="c"))
     asyncio.run(main())
 
@@ -338,7 +338,7 @@ def test_a_deleted_job_takes_its_work_and_its_files_along(tmp_path: Path, keep: 
             job, _ = await kept.jobs.submit(draft(25_000, key="k"))
             await kept.jobs.delete(job)
             assert len(pool.withdrawn) == 3 and not list(kept.jobs.store.spool.iterdir())
-            assert kept[job]["phase"] == "ARCHIVED" and kept.jobs._total == [0, 0]
+            assert kept[job]["phase"] == "ARCHIVED" and kept.jobs.load.total == [0, 0]
             again, is_new = await kept.jobs.submit(draft(25_000, key="k"))
             assert is_new and again != job
     asyncio.run(main())

@@ -177,7 +177,7 @@ def test_a_submission_that_fills_the_disk_is_refused_alone(small_disk: Path, kee
             with pytest.raises(TransientError) as refused:
                 await kept.jobs.submit(draft(300_000))
             assert refused.value.code == "store_full" and not list(kept.jobs.store.spool.iterdir())
-            assert kept.jobs._total == [0, 0]
+            assert kept.jobs.load.total == [0, 0]
             await kept.jobs.submit(draft(100))
     asyncio.run(main())
 

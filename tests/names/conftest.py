@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def postgres() -> Iterator[postgres_server.Server]:
 def store(request: pytest.FixtureRequest, data: Path) -> Iterator[Store]:
     """Return the open store of the session, over files and over PostgreSQL: both must answer alike."""
     server = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    with closing(open_library(data, server.create("shown", "built") if server else "")) as library:
+    with closing(open_library(data, server.create(f"shown_{secrets.token_hex(4)}", "built") if server else "")) as library:
         yield Store(library)
 
 

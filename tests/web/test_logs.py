@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 import aiohttp
@@ -160,6 +161,7 @@ def without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
     """Return a house that fails every flow question, and writes JSON."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CF_LOG_FORMAT", "json")
+        patch.setenv("CF_ADMIN_TOKEN_SHA256", sha256(b"s3cretT0ken").hexdigest())
         running = House(tmp_path_factory.mktemp("json"), "--workers", "0")
     yield running
     running.stop()
