@@ -7,19 +7,13 @@ VENV=${VENV:-.venv}
 if [ $# -gt 0 ]; then
     exec "$VENV/bin/python" -m pytest "$@"
 fi
-alone="tests/chaos tests/web tests/worker"
-beside="tests/web/test_slow_clients.py tests/web/test_schemathesis.py tests/web/test_hostile_doors.py"
-shared=$beside
-for folder in tests/*/; do
-    folder=${folder%/}
-    case " $alone " in
-    *" $folder "*) ;;
-    *) find "$folder" -name 'test_*.py' | grep -q . && shared="$shared $folder" ;;
-    esac
+alone="tests/chaos tests/worker"
+for name in doctor http lifecycle logs metrics watching; do
+    alone="$alone tests/web/test_$name.py"
 done
 status=0
-# shellcheck disable=SC2086
-"$VENV/bin/python" -m pytest -n 2 --dist loadfile $shared || status=$?
 # shellcheck disable=SC2046,SC2086
-"$VENV/bin/python" -m pytest $alone $(printf -- '--ignore=%s ' $beside) || status=$?
+"$VENV/bin/python" -m pytest -n 2 --dist loadfile $(printf -- '--ignore=%s ' $alone) || status=$?
+# shellcheck disable=SC2086
+"$VENV/bin/python" -m pytest $alone || status=$?
 exit $status
