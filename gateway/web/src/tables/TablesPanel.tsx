@@ -1,0 +1,35 @@
+/** Tables and jobs: drop a table, say what its columns are, watch the job, take the result. */
+
+import { useEffect } from "preact/hooks";
+import { CopyMenu } from "../ui/CopyMenu";
+import { Panel } from "../ui/Panel";
+import { DropZone } from "./DropZone";
+import { JobList } from "./JobList";
+import { JobView } from "./JobView";
+import { openJob, sentFor, watchJobs } from "./jobs";
+import { Looked } from "./Looked";
+import { jobAsCurl, jobAsPython } from "./snippets";
+import "./tables.css";
+
+/** The part of the page for lists of galaxies. */
+export function TablesPanel() {
+  useEffect(watchJobs, []);
+  const job = openJob.value;
+  const sent = job === null ? null : sentFor(job.id);
+  const tools = job === null ? undefined : (
+    <CopyMenu
+      urls={[job.results_url]} cite={[job.field.id]} of="this job"
+      texts={{ curl: jobAsCurl(job, sent, location.origin), python: jobAsPython(job, sent, location.origin) }}
+    />
+  );
+  return (
+    <Panel id="tables" title="Tables" note="distances for a list of galaxies" tools={tools}>
+      <div class="tables">
+        <DropZone />
+        <Looked />
+        <JobList />
+        <JobView />
+      </div>
+    </Panel>
+  );
+}
