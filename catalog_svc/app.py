@@ -2,8 +2,10 @@
 
     GET  /livez
     GET  /v1/resolve?name=[&group=true]        POST /v1/resolve {"names": [...]}
-    GET  /v1/detail?name=                      GET  /v1/hints?name=&limit=50&require_velocity=true
-    GET  /v1/cone?ra=&dec=&radius=&limit=      GET  /v1/box?ra_min=&ra_max=&dec_min=&dec_max=&limit=
+    GET  /v1/detail?name=                      GET  /v1/hints?name=&limit=50&require_velocity=true[&told=true]
+    GET  /v1/galaxies?limit=
+    GET  /v1/cone?ra=&dec=&radius=&limit=[&distances=true]
+    GET  /v1/box?ra_min=&ra_max=&dec_min=&dec_max=&limit=
     POST /v1/crossmatch {"ra": [...], "dec": [...], "radius":, "which": "nearest"|"all"}
     GET  /v1/catalogs                          POST /v1/catalogs?filename=&profile= ...    DELETE /v1/catalogs/ID
 
@@ -24,15 +26,18 @@ from aiohttp import web
 
 from cfcore.errors import BadParameter, CosmicFlowsError, InternalError, UnknownName, UsageError
 
-from . import sky, uploads
+from . import measured, sky, uploads
 from .desk import Desk
 from .names import quote
+from .nearest import GALAXIES_MAX
 from .store import NAMES_MAX
 
 DESK: web.AppKey[Desk] = web.AppKey("desk", Desk)
 LOG = logging.getLogger("catalog_svc")
 
 MAX_HINTS = 1000
+MAX_TOLD = 50
+"""Most hints that are resolved, too: this is done in the event loop."""
 BODY_MAX = 64 * 2**20
 RADIUS_MAX = 30.0
 """Greatest radius of a cone, deg; `sky.SCAN_MAX` bounds it where the sky is full."""
@@ -52,7 +57,8 @@ def build_app(desk: Desk) -> web.Application:
     app[DESK] = desk
     app.add_routes([
         web.get("/livez", _livez), web.get("/v1/resolve", _resolve), web.post("/v1/resolve", _resolve_many),
-        web.get("/v1/detail", _detail), web.get("/v1/hints", _hints), web.get("/v1/cone", _cone), web.get("/v1/box", _box),
+        web.get("/v1/detail", _detail), web.get("/v1/hints", _hints), web.get("/v1/galaxies", _galaxies),
+        web.get("/v1/cone", _cone), web.get("/v1/box", _box),
         web.post("/v1/crossmatch", _crossmatch), web.get("/v1/catalogs", _catalogs), web.post("/v1/catalogs", _import),
         web.delete("/v1/catalogs/{id}", _drop)])
     app.cleanup_ctx.append(_watching)
@@ -107,14 +113,26 @@ async def _hints(request: web.Request) -> web.Response:
     """GET /v1/hints: names that begin as the given text does."""
     name, limit = _name(request), int(_number(request, "limit", 1, MAX_HINTS, default=50, whole=True))
     velocity = _boolean(request, "require_velocity", default=True)
-    hints, more = await request.app[DESK].quick(lambda store: store.hints(name, limit=limit, require_velocity=velocity))
+    told = _boolean(request, "told", default=False)
+    hints, more = await request.app[DESK].quick(lambda store: (store.told_hints if told else store.hints)(
+        name, limit=min(limit, MAX_TOLD) if told else limit, require_velocity=velocity))
     return _json({"hints": hints, "more_results": more})
+
+
+async def _galaxies(request: web.Request) -> web.Response:
+    """GET /v1/galaxies: the galaxies with a velocity as columns, nearest first."""
+    limit = int(_number(request, "limit", 1, GALAXIES_MAX, default=GALAXIES_MAX, whole=True))
+    # thousands of rows are written in the same thread
+    return web.Response(body=await request.app[DESK].bulk(lambda store: orjson.dumps(store.nearest_galaxies(limit))),
+                        content_type="application/json")
 
 
 async def _cone(request: web.Request) -> web.Response:
     """GET /v1/cone: the objects around a direction, nearest first."""
     ra, dec = _number(request, "ra", -360.0, 360.0) % 360.0, _number(request, "dec", -90.0, 90.0)
     radius, limit = _number(request, "radius", 0.0, RADIUS_MAX), _limit(request)
+    if _boolean(request, "distances", default=False):
+        return _json(await request.app[DESK].bulk(lambda store: measured.answer(store.volumes, ra, dec, radius, limit)))
 
     def ask(store: Any) -> dict[str, Any]:
         found = sky.cone(store.volumes, ra, dec, radius)

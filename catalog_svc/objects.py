@@ -159,10 +159,15 @@ def full(volumes: Sequence[Volume], found: Sequence[Entry]) -> dict[str, Any]:
             "magnitudes": _merged(known, "magnitudes"), "morphology": _first(known, "morphology"),
             "size_arcmin": _merged(known, "size_arcmin"), "cross_ids": _cross_ids(found, known),
             "common_names": list(dict.fromkeys(name for facts in known for name in facts.get("common_names") or ())),
-            "distances": [{**d, "source": d.get("source") or e.volume.facts["name"]}
-                          for e, facts in zip(found, known) for d in facts.get("distances") or ()],
+            "distances": distances(found, known),
             "notes": [*(note for facts in known for note in facts.get("notes") or ()), *_spread(found, used)],
             "catalog": catalog(first.volume), "catalogs": [{"id": e.volume.id, **catalog(e.volume)} for e in _each_volume(found)]}
+
+
+def distances(found: Sequence[Entry], known: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Return the distances of an object that do not come from its redshift, each with its source."""
+    return [{**d, "source": d.get("source") or e.volume.facts["name"]}
+            for e, facts in zip(found, known or [e.known() for e in found]) for d in facts.get("distances") or ()]
 
 
 def _told(z: float, velocity: Velocity, frame: str, *, used: bool) -> dict[str, Any]:

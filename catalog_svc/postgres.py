@@ -20,7 +20,7 @@ from typing import Any
 from cfcore.errors import BadParameter, CosmicFlowsError, InternalError, TransientError, UsageError
 
 from . import postgres_sql, schema
-from .volumes import CHANGED, FIRST, Row, families
+from .volumes import CHANGED, FIRST, Row, count_measured, families
 
 try:
     import psycopg
@@ -203,7 +203,7 @@ class PostgresDraft:
 
     def publish(self, facts: dict[str, Any]) -> None:
         """List the volume, drop the one it replaces, commit."""
-        facts = {**facts, "schema": schema.VERSION, "families": families(self)}
+        facts = {**facts, "schema": schema.VERSION, "families": families(self), "distances": count_measured(self)}
         self.add("meta", [("version", self._version), ("schema", str(schema.VERSION)), ("facts", json.dumps(facts))])
         for name, index in (("pg_trgm", postgres_sql.trigram_index), ("pg_sphere", postgres_sql.sphere_index)):
             if name in self._extensions:

@@ -26,6 +26,11 @@ a B-tree sooner than two; no place is larger (MCG: 2**31). What belongs to no ca
 REDIRECT, HAS_VELOCITY = 1, 2
 """Bits of `name.flags`: the designation is a duplicate that leads to its master; the entry has a velocity."""
 
+DISTANCES_MARK = '"distances":[{'
+"""Stands in the facts of an entry with a measured distance and nowhere else: in a text its quotes would be escaped."""
+HAS_DISTANCES = f"facts LIKE '%{DISTANCES_MARK}%'"
+"""Condition that the index `entry_measured` serves; SQLite and PostgreSQL use it for a query that says just this."""
+
 TABLES: tuple[str, ...] = (
     "CREATE TABLE {s}entry (id INTEGER PRIMARY KEY, uid BIGINT NOT NULL, own BIGINT NOT NULL, digest BIGINT NOT NULL, "
     "line INTEGER NOT NULL, name TEXT {c} NOT NULL, kind SMALLINT NOT NULL, ra DOUBLE PRECISION, dec DOUBLE PRECISION, "
@@ -39,6 +44,7 @@ TABLES: tuple[str, ...] = (
 INDEXES: tuple[str, ...] = (
     "CREATE INDEX entry_own ON {s}entry (own)",
     "CREATE INDEX entry_zone ON {s}entry (zone, ra, dec)",
+    f"CREATE INDEX entry_measured ON {{s}}entry (zone, ra, dec) WHERE {HAS_DISTANCES}",
     "CREATE INDEX common_full ON {s}common (\"full\")")
 LATE_INDEXES: tuple[str, ...] = ("CREATE INDEX entry_uid ON {s}entry (uid)",)
 """Made when the entries have been joined to the objects that other volumes know."""

@@ -31,15 +31,23 @@ MATCHES_MAX = 100_000
 """Most objects of one cross-match."""
 
 
-def within(volume: Volume, ra: float, dec: float, radius: float) -> list[tuple[Entry, float]]:
+def within(volume: Volume, ra: float, dec: float, radius: float, only: str = "") -> list[tuple[Entry, float]]:
     """Return the entries of a volume in a cone with their distance from its axis, everything in degrees; in no order.
+
+    Parameters
+    ----------
+    volume : Volume
+    ra, dec, radius : float
+    only : str
+        A condition on the entries that an index by zones serves, such as `schema.HAS_DISTANCES`; empty: all.
 
     Raises
     ------
     BadParameter
         Code ``cone_too_large``, when there are more entries around than one question may look at.
     """
-    own = volume.cone_sql()
+    own = None if only else volume.cone_sql()
+    where = f"{only} AND " if only else ""
     if own is not None:
         rows = volume.rows(f"{_PLACES}{own} LIMIT {SCAN_MAX + 1}", (ra, dec, radius))
     else:
@@ -48,7 +56,7 @@ def within(volume: Volume, ra: float, dec: float, radius: float) -> list[tuple[E
         bounds = tuple(range(low, high + 1)) if high - low < 8 else (low, high)
         strips = _strips(ra, dec, radius)
         rows = [row for a, b in strips
-                for row in volume.rows(f"{_PLACES}{zones} AND e.ra BETWEEN ? AND ? LIMIT {SCAN_MAX + 1}", (*bounds, a, b))]
+                for row in volume.rows(f"{_PLACES}{where}{zones} AND e.ra BETWEEN ? AND ? LIMIT {SCAN_MAX + 1}", (*bounds, a, b))]
     if len(rows) > SCAN_MAX:
         raise BadParameter(f"the cone around {ra:.4f} {dec:.4f} of radius {radius:g} deg touches more than {SCAN_MAX} entries of "
                            f"{volume.facts['name']}; ask for a smaller one", code="cone_too_large", where="radius")

@@ -25,7 +25,7 @@ import orjson
 from cfcore.errors import InternalError, TransientError
 
 from . import schema
-from .volumes import FIRST, Row, families
+from .volumes import FIRST, Row, count_measured, families
 
 LOG = logging.getLogger("catalog_svc")
 _MMAP_BYTES = 1 << 30
@@ -234,7 +234,8 @@ class SqliteDraft:
 
     def publish(self, facts: dict[str, Any]) -> None:
         """Sync the file, give it its name and list it."""
-        folder, facts = self._path.parent, {**facts, "schema": schema.VERSION, "families": families(self)}
+        folder, facts = self._path.parent, {**facts, "schema": schema.VERSION, "families": families(self),
+                                              "distances": count_measured(self)}
         self.add("meta", [("version", self._version), ("schema", str(schema.VERSION)), ("facts", orjson.dumps(facts).decode())])
         self.run("ANALYZE main")
         self.run("COMMIT")

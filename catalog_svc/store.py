@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from cfcore.errors import Ambiguous, CosmicFlowsError, UnknownName, UsageError
@@ -16,6 +16,7 @@ from . import entries, groups, names, objects, schema
 from .build import read_csv
 from .families import Designation
 from .hints import Hints
+from .nearest import Nearest
 from .objects import COLUMNS, Entry
 from .suggest import suggest
 from .volumes import FIRST, Library, Row, Volume
@@ -93,6 +94,7 @@ class Store:
         # What is asked again is not looked up again; a change of the catalogues begins anew.
         self._begin = lru_cache(REMEMBERED)(Hints(self.volumes, self._denied).begin)
         self.find = lru_cache(REMEMBERED)(self._find)
+        self._nearest = cache(lambda: Nearest(self.volumes))
 
     def refresh(self) -> bool:
         """Look for catalogues that were imported or dropped since; return whether there are any."""
@@ -170,6 +172,32 @@ class Store:
         """
         hints, more = self._begin(names.clean(prefix), limit, require_velocity)
         return list(hints), more
+
+    def told_hints(self, prefix: str, *, limit: int, require_velocity: bool = True) -> tuple[list[dict[str, Any]], bool]:
+        """Return `hints` with what each stands for, and whether there are more.
+
+        Returns
+        -------
+        hints : list of dict
+            ``name``, as `hints` has it; ``canonical``, ``object_type``, ``cz_helio`` as `resolve` has them; ``also``: the
+            canonical name where the hint is another one, None where it is the same.
+
+        Raises
+        ------
+        BadParameter
+            Code ``bad_name``.
+        """
+        hints, more = self.hints(prefix, limit=limit, require_velocity=require_velocity)
+        out = []
+        for hint, found in zip(hints, self.resolve_many(hints)):
+            canonical = found.get("canonical")
+            out.append({"name": hint, "canonical": canonical, "object_type": found.get("object_type"),
+                        "cz_helio": found.get("cz_helio"), "also": None if canonical == hint else canonical})
+        return out, more
+
+    def nearest_galaxies(self, limit: int) -> dict[str, Any]:
+        """Return the galaxies with a velocity as columns, nearest first, at most so many; see `nearest`."""
+        return self._nearest().first(limit)
 
     def suggestions(self, name: str) -> list[dict[str, str]]:
         """Return up to five names that could have been meant, each with the reason."""

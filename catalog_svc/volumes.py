@@ -70,6 +70,11 @@ def families(draft: Draft) -> list[int]:
     return out
 
 
+def count_measured(draft: Draft) -> int:
+    """Return how many entries of a draft hold a measured distance; the index of these alone is counted."""
+    return int(draft.run(f"SELECT COUNT(*) FROM {{s}}entry WHERE {schema.HAS_DISTANCES}")[0][0])
+
+
 class Library(Protocol):
     """Hold all volumes of one installation."""
 

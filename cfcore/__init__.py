@@ -7,7 +7,7 @@ Needs NumPy only::
     print(field.distance(197.4488, -23.3839, cz=2916.0).summary("distance"))
 
 With astropy there are coordinates, units and tables: `distance`, `velocity`, `add_distances`, `correct`,
-`velocity_covariance`. They are loaded when first used.
+`velocity_covariance`. They are loaded when first used. With anywidget, `view` shows a field in a notebook.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .manifest import Manifest
 from .options import FLOW_TYPES, FlowOptions
 
 if TYPE_CHECKING:
+    from .notebook import view as view
     from .quantities import DistanceResult, VelocityResult, distance, velocity, velocity_covariance
     from .quantity_tables import add_distances, correct
 
@@ -38,28 +39,34 @@ if _has_astropy:  # without it a star import brings what works without it
     __all__ += ["DistanceResult", "VelocityResult", "add_distances", "correct", "distance", "velocity", "velocity_covariance"]
 __version__ = "0.1.0"
 
-# public names that need astropy, and where they live
-_WITH_ASTROPY = {"DistanceResult": "quantities", "VelocityResult": "quantities", "distance": "quantities",
-                 "velocity": "quantities", "velocity_covariance": "quantities", "add_distances": "quantity_tables",
-                 "correct": "quantity_tables"}
+# public names that need another package, and where they live
+_LATER = {"DistanceResult": "quantities", "VelocityResult": "quantities", "distance": "quantities",
+          "velocity": "quantities", "velocity_covariance": "quantities", "add_distances": "quantity_tables",
+          "correct": "quantity_tables",
+          # not among those of a star import: the name is short, and its packages take long to load
+          "view": "notebook"}
+# the package, and the extra that brings it
+_BRINGS = {"astropy": "astro", "anywidget": "jupyter"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WITH_ASTROPY:
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        found = getattr(importlib.import_module(f".{_WITH_ASTROPY[name]}", __name__), name)
+        found = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
     except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] != "astropy":
+        package = (exc.name or "").partition(".")[0]
+        if package not in _BRINGS:
             raise
         from .errors import UsageError
-        raise UsageError(f"cfcore.{name} needs astropy: pip install 'cosmicflows[astro]'", code="astropy_missing") from exc
+        raise UsageError(f"cfcore.{name} needs {package}: pip install 'cosmicflows[{_BRINGS[package]}]'",
+                         code=f"{package}_missing") from exc
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_WITH_ASTROPY, "__version__"})
+    return sorted({*__all__, *_LATER, "__version__"})
 
 
 def open_field(id: str | None = None, data: str | Path | None = None) -> FlowField:

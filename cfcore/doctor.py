@@ -26,6 +26,8 @@ from .settings import Settings, data_option
 
 OK, NOTE, WARNING, BROKEN = "ok", "note", "warning", "broken"
 LEVELS = (OK, NOTE, WARNING, BROKEN)
+NO_PAGE = "the page for browsers was not built: at / they are shown what programs are, in JSON"
+PAGE_WAY_OUT = "make page in the source (it needs node, or a network to fetch it), or install a released wheel, which has it"
 FREE_WARN, FREE_LEAST = 2 << 30, 200 << 20
 FILES_LEAST = 1024
 # the code is younger than this moment, 2025-01-01; a clock that shows less is wrong
@@ -48,6 +50,7 @@ def examine(settings: Settings, *, deep: bool = False) -> Iterator[Finding]:
     """Yield what there is to say about this machine; `deep` reads every byte of every field."""
     yield _code()
     yield _loops()
+    yield from _page()
     yield _clock(time.time())
     yield _files()
     yield _cores(settings.workers, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -72,6 +75,17 @@ def _loops() -> Finding:
         return Finding(NOTE, "loops", "the compiled core has no vector instructions here; it computes the same, more slowly",
                        "build it with GCC or Clang on x86-64 or aarch64, or install a wheel")
     return Finding(OK, "loops", f"the compiled core runs at level {level} (it has {', '.join(_kernels.LEVELS)})")
+
+
+def _page() -> Iterator[Finding]:
+    """Look whether the gateway that is installed here has its page; without a gateway there is nothing to say."""
+    found = importlib.util.find_spec("gateway")
+    if found is None or found.origin is None:
+        return
+    if (Path(found.origin).parent / "static" / "index.html").is_file():
+        yield Finding(OK, "page", "the page for browsers is built")
+    else:
+        yield Finding(NOTE, "page", NO_PAGE, PAGE_WAY_OUT)
 
 
 def _clock(now: float) -> Finding:

@@ -1,5 +1,5 @@
-"""What ails a running server, asked over HTTP: `/livez`, `/readyz`, `/v1/stats`, a real question, and with the administrator's
-token every worker by itself.
+"""What ails a running server, asked over HTTP: `/livez`, `/readyz`, `/v1/stats`, `/`, a real question, and every worker by itself
+with the administrator's token.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import __version__
-from .doctor import BROKEN, NOTE, OK, WARNING, Finding
+from .doctor import BROKEN, NO_PAGE, NOTE, OK, PAGE_WAY_OUT, WARNING, Finding
 from .errors import CosmicFlowsError, TransientError
 from .remote import Server
 
@@ -46,6 +46,7 @@ def examine(server: Server, token: str = "") -> Iterator[Finding]:
     yield from _clock(headers, time.time())
     yield from _ready(server)
     yield from _numbers(server)
+    yield from _page(server)
     yield from _question(server)
     if token:
         yield from _workers(server, token)
@@ -174,6 +175,16 @@ def _store(stats: Facts) -> Iterator[Finding]:
     if stats["quarantined"]:
         yield Finding(WARNING, "quarantine", f"{_count(stats['quarantined'], 'job')} crashed or held up their compute process "
                       "and stay aside", "look at them: GET /v1/admin/quarantine with the administrator's token")
+
+
+def _page(server: Server) -> Iterator[Finding]:
+    found = _look(server, "/")
+    if isinstance(found, Finding):
+        yield found
+    elif found[1].get("page"):
+        yield Finding(OK, "page", f"the page for browsers is at {server.url}{found[1]['page']}")
+    else:
+        yield Finding(NOTE, "page", NO_PAGE, PAGE_WAY_OUT)
 
 
 def _question(server: Server) -> Iterator[Finding]:

@@ -1,19 +1,25 @@
 #!/bin/sh
-# Run the tests that the arguments name; without arguments all of them, in two parts: what computes or waits shares the
-# processors (pytest-xdist, file by file), what times processes against each other has the machine to itself.
+# Run the tests that the arguments name; without arguments all of them: the page's own (vitest), then in three parts what computes
+# or waits, what starts, kills and times single processes, and what drives whole crowds of them and has the machine to itself.
+# The first two share the processors, file by file (pytest-xdist), in the order of their names: the longest come early and the
+# short ones fill the gaps at the end. xdist's own order, by number of tests, leaves few but long ones for the end, and a
+# processor with nothing to do.
 set -u
 VENV=${VENV:-.venv}
 
 if [ $# -gt 0 ]; then
     exec "$VENV/bin/python" -m pytest "$@"
 fi
-alone="tests/chaos tests/worker"
+timed="tests/worker"
 for name in doctor http lifecycle logs metrics watching; do
-    alone="$alone tests/web/test_$name.py"
+    timed="$timed tests/web/test_$name.py"
 done
 status=0
+sh deploy/page.sh test || status=$?
+side_by_side="-n 2 --dist loadfile --no-loadscope-reorder"
 # shellcheck disable=SC2046,SC2086
-"$VENV/bin/python" -m pytest -n 2 --dist loadfile $(printf -- '--ignore=%s ' $alone) || status=$?
+"$VENV/bin/python" -m pytest $side_by_side $(printf -- '--ignore=%s ' tests/chaos $timed) || status=$?
 # shellcheck disable=SC2086
-"$VENV/bin/python" -m pytest $alone || status=$?
+"$VENV/bin/python" -m pytest $side_by_side $timed || status=$?
+"$VENV/bin/python" -m pytest tests/chaos || status=$?
 exit $status

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install what some tests run on and pip does not bring with the others: PostgreSQL, the command ip and STILTS, where we may
-# (root, apt-get and a network), and checkov. Never fails: what is missing is said in one line, and its tests are skipped.
+# Install what some tests run on and pip does not bring with the others: PostgreSQL, the command ip, STILTS and Chromium, where we
+# may (root, apt-get and a network), and checkov. Never fails: what is missing is said in one line, and its tests are skipped.
 set -u
 VENV=${VENV:-.venv}
 CHECKOV=3.3.30
@@ -55,6 +55,11 @@ fi
 command -v stilts >/dev/null 2>&1 || { may_install && fetch stilts; }
 command -v stilts >/dev/null 2>&1 ||
     say "stilts is not here (apt: stilts): no client in Java reads our VOTables and UWS jobs, nor are those held against their schemas"
+
+# playwright, which drives it, could fetch a browser of its own; that of the system is kept up to date by its owner
+has_browser() { [ -n "$(command -v chromium || command -v chromium-browser || command -v google-chrome)" ]; }
+has_browser || { may_install && fetch chromium && fetch fonts-dejavu-core; }
+has_browser || say "Chromium is not here (apt: chromium): the page is not looked at in a browser"
 
 # checkov pins old versions of what we use ourselves (packaging, boto3 and forty more), so it lives in an environment of its
 # own; compiling its thousands of modules, of which a run loads few, would take as long again as fetching them

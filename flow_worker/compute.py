@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfcore import distances, sightlines
+from cfcore import distances, preview, sightlines
 from cfcore.errors import BadParameter, CosmicFlowsError, UnknownName
 from cfcore.field import FlowField
 from cfcore.fieldfile import open_folder
@@ -57,6 +57,8 @@ class Computer:
             return {"values": v.values, "codes": np.stack([v.status, v.inside.astype(np.int32)], axis=1)}, {}, {}
         if kind == "sightline":
             return _sightline(chosen, opt, options, columns)
+        if kind == "preview":
+            return _preview(chosen, columns)
         raise BadParameter(f"a job of kind {kind!r:.40} is not known here", code="unknown_kind")
 
     def _field(self, field: str, sha: str) -> FlowField:
@@ -105,3 +107,13 @@ def _sightline(field: FlowField, opt: FlowOptions, options: dict[str, object],
             cz=None if np.isnan(cz) else cz, sigma_cz=sigma_cz, options=opt)
         tables.append({"p": np.full(n, np.nan), **table})
     return {name: np.stack([t[name] for t in tables]) for name in sightlines.COLUMNS}, {}, {}
+
+
+def _preview(field: FlowField, columns: Columns) -> tuple[Columns, Columns, dict[str, object]]:
+    """Answer each row, a number of nodes along an axis, with a tile; rows of one job ask for the same."""
+    asked = np.unique(columns["n"])
+    if len(asked) != 1 or asked[0] not in preview.SIZES:
+        raise BadParameter(f"previews have {' or '.join(map(str, preview.SIZES))} nodes along an axis, the same in all rows",
+                           code="out_of_range", where="n")
+    made = np.frombuffer(preview.tile(field, int(asked[0])), np.uint8)
+    return {"tile": np.broadcast_to(made, (len(columns["n"]), len(made)))}, {}, {}

@@ -29,6 +29,7 @@ from cfcore.settings import Settings, data_option
 from . import server
 from .dispatch import Dispatcher
 from .keys import CATALOG, DISPATCHER
+from .pages import PAGES
 
 log = logging.getLogger("gateway")
 BACKOFF_S = (0.05, 10.0)
@@ -245,7 +246,7 @@ async def _ready(runner: web.AppRunner, settings: Settings, began: float) -> Non
         fields = app[DISPATCHER].fields()
         if (fields or not settings.workers) and await app[CATALOG].is_alive():
             default = next((f for f in fields.values() if f.get("default")), None)
-            print(f"Cosmic Flows on {where}\n"
+            print(f"Cosmic Flows on {where}{'   open it in a browser' if app[PAGES].is_built else ''}\n"
                   f"  field    {default['id'] + ' ' + default['version'] if default else 'none'}"
                   f"   (installed: {', '.join(sorted(fields)) or 'none'})\n"
                   f"  workers  {settings.workers}   one more: cosmicflows worker --connect {settings.bus}{data}\n"

@@ -162,6 +162,13 @@ def wanted(request: web.Request, asked: str | None, offered: tuple[str, ...] = (
 
 
 @lru_cache(maxsize=256)
+def prefers_html(accept: str) -> bool:
+    """Tell whether an Accept header asks for HTML rather than for JSON, as browsers do and programs do not."""
+    ranges = _accepted(accept)
+    return _liking(("text/html",), ranges) > _liking(("application/json",), ranges)
+
+
+@lru_cache(maxsize=256)
 def _best(accept: str, offered: tuple[str, ...]) -> str:
     ranges = _accepted(accept)
     likings = {fmt: _liking(_MEDIA[fmt], ranges) for fmt in offered}

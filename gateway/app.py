@@ -11,7 +11,7 @@ from aiohttp import web
 
 from cfcore.settings import Settings
 
-from . import doorway, metrics, openapi, routes
+from . import doorway, field_list, galaxies, metrics, openapi, pages, routes
 from .buckets import Buckets
 from .budget import BUDGET
 from .callers import CALLERS, NEEDED, Callers
@@ -25,11 +25,13 @@ from .keys import (
     CATALOG,
     DISPATCHER,
     DOWNLOADS,
+    GALAXIES,
     HINTS,
     INTAKE,
     JOBS,
     METERS,
     OPENAPI,
+    PREVIEWS,
     SETTINGS,
     UPLOADS,
     VITALS,
@@ -37,6 +39,7 @@ from .keys import (
     WEBHOOKS,
 )
 from .meters import Meters
+from .packed import Shelf
 from .ready import ReadyAnswers
 from .renders import RENDERS, Renders
 from .uploads import Uploads
@@ -73,6 +76,8 @@ def build_app(settings: Settings) -> web.Application:
     app[VITALS] = Vitals(app[DISPATCHER], meters)
     app[VITALS].store = app[JOBS]
     app[HINTS] = ReadyAnswers()
+    app[PREVIEWS], app[GALAXIES] = Shelf(field_list.KEPT_BYTES), Shelf(galaxies.KEPT_BYTES)
+    app[pages.PAGES] = pages.Pages(pages.STATIC)
     app[OPENAPI] = orjson.dumps(openapi.document(routes.ROUTES, routes.PREFIXES))
     routes.register(app)
     app.cleanup_ctx.append(_connections)

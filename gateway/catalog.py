@@ -64,14 +64,23 @@ class CatalogClient:
         return await self._ask("GET", "/v1/hints", {"name": name, "limit": str(limit),
                                                     "require_velocity": "true" if require_velocity else "false"})
 
+    async def told_hints(self, name: str, limit: int, require_velocity: bool) -> bytes:
+        """Return the same with what each name stands for, as JSON."""
+        return await self._ask("GET", "/v1/hints", {"name": name, "limit": str(limit), "told": "true",
+                                                    "require_velocity": "true" if require_velocity else "false"})
+
+    async def galaxies(self, limit: int) -> bytes:
+        """Return the galaxies with a velocity as columns, nearest first, as JSON."""
+        return await self._ask("GET", "/v1/galaxies", {"limit": str(limit)}, timeout=BULK_TIMEOUT_S)
+
     async def resolve_many(self, names: list[str]) -> dict[str, Any]:
         """Return for each of a list of names its object or why there is none."""
         return await self._bulk("POST", "/v1/resolve", {"names": names})
 
-    async def cone(self, ra: float, dec: float, radius: float, limit: int) -> dict[str, Any]:
-        """Return the objects around a direction (ICRS, deg), nearest first."""
+    async def cone(self, ra: float, dec: float, radius: float, limit: int, *, distances: bool = False) -> dict[str, Any]:
+        """Return the objects around a direction (ICRS, deg), nearest first; or only those with measured distances, with these."""
         return await self._bulk("GET", "/v1/cone", {"ra": repr(ra), "dec": repr(dec), "radius": repr(radius),
-                                                    "limit": str(limit)})
+                                                    "limit": str(limit), **({"distances": "true"} if distances else {})})
 
     async def box(self, bounds: Mapping[str, float], limit: int) -> dict[str, Any]:
         """Return the objects between ra_min, ra_max, dec_min and dec_max (ICRS, deg)."""

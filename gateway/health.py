@@ -1,4 +1,4 @@
-"""Is the service alive, is it ready, and what does it offer."""
+"""Is the service alive, is it ready, and what does it offer; the page for browsers is served by `pages`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from cfcore.errors import TransientError
 
 from . import answers
 from .keys import CATALOG, DISPATCHER, OPENAPI
+
+NOT_BUILT = "the page was not built where this server was installed; 'make page' in its source builds it"
 
 
 async def livez(request: web.Request) -> web.Response:
@@ -39,11 +41,13 @@ async def openapi(request: web.Request) -> web.Response:
     return web.Response(body=request.app[OPENAPI], content_type="application/json", charset="utf-8")
 
 
-async def index(request: web.Request) -> web.Response:
-    """GET /: what this service is and where to go on."""
+def index(request: web.Request, *, has_page: bool, has_docs: bool) -> web.Response:
+    """Say what this service is and where to go on, in JSON."""
     fields = request.app[DISPATCHER].fields()
     return answers.respond({
-        "service": "Cosmic Flows", "version": cfcore.__version__, "api": "/openapi.json", "ready": "/readyz",
+        "service": "Cosmic Flows", "version": cfcore.__version__, "page": "/" if has_page else None,
+        "docs": "/docs" if has_docs else None, **({} if has_page else {"note": NOT_BUILT}),
+        "api": "/openapi.json", "ready": "/readyz",
         "examples": ["/get_flow_galaxy?name=NGC%204993", "/hint_byname?name=MESSIER",
                      "/get_flow_by_position?ra=197.4488&dec=-23.3839&cz=2916"],
         "fields": [{k: f.get(k) for k in ("id", "version", "title", "citation", "licence", "sky_frame", "shape",

@@ -225,8 +225,7 @@ class SightlineResult(Result):
     def __init__(self, shelf: Shelf, job: int, pair: tuple[str, str], head: dict[str, Any]) -> None:
         super().__init__(shelf, job, "sightline", "distance", pair, head, 0.0)
         found = shelf.part(job, self._parts[0]) if self._parts and self._parts[0]["state"] == "done" else {}
-        self._table = {name: found[name][0] if name in found else np.empty(0) for name in sightlines.COLUMNS
-                       if name != "p" or (name in found and not np.isnan(found[name]).all())}
+        self._table = {name: found[name][0] if found else np.empty(0) for name in sightlines.columns_of(found)}
         self.units = {name: sightlines.COLUMNS[name] for name in self._table}
         self.n = len(self._table["r_hmpc"])
         self.head |= {"n": self.n, "unit": self.units}

@@ -12,6 +12,7 @@ from .intake import Intake
 from .job_results import Downloads
 from .jobs import Jobs
 from .meters import Meters
+from .packed import Shelf
 from .ready import ReadyAnswers
 from .uploads import Uploads
 from .vitals import Vitals
@@ -26,6 +27,8 @@ DOWNLOADS = web.AppKey("downloads", Downloads)
 INTAKE = web.AppKey("intake", Intake)
 UPLOADS = web.AppKey("uploads", Uploads)
 JOBS = web.AppKey("jobs", Jobs)
+PREVIEWS = web.AppKey("previews", Shelf)
+GALAXIES = web.AppKey("galaxies", Shelf)
 OPENAPI = web.AppKey("openapi", bytes)
 METERS = web.AppKey("meters", Meters)
 VITALS = web.AppKey("vitals", Vitals)

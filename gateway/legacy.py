@@ -134,16 +134,16 @@ async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOpti
     """Answer for one object; `facts` stand behind the distances."""
     lon, lat, frame = place
     sent = one_row(lon=lon, lat=lat, cz=cz, sigma_cz=q.sigma_cz or 0.0)
-    answer = await ask(request, "posterior", record, opt, sent, is_alone=q.grid, pdf="distance" if q.grid else None)
+    answer = await ask(request, "posterior", record, opt, sent, is_alone=q.grid is not None, pdf=q.grid)
     status = answers.refuse_bad_row(answer.columns["codes"], sent, pair)
     head = {"name": name, "position": answers.position(lon, lat, frame)}
     fmt = answers.wanted(request, q.format)
-    if fmt == "json" and status == "ok" and not q.grid:
+    if fmt == "json" and status == "ok" and q.grid is None:
         return answers.json(form.fill(head, answer.columns, opt, facts, record))
     data = answers.one_object(answer.columns, opt)
     answers.explain_status(data, sent, pair)
-    if q.grid:
-        data["grid"] = answers.grid(answer.columns, answer.shared, "distance")
+    if q.grid is not None:
+        data["grid"] = answers.grid(answer.columns, answer.shared, q.grid)
     return answers.respond({**head, **data, **facts, **answers.provenance(record, opt)}, fmt)
 
 

@@ -17,6 +17,7 @@ RADIUS_MAX = 30.0
 """Greatest radius of a cone, deg."""
 MATCH_RADIUS_MAX = 1.0
 OBJECTS_MAX = 10_000
+GALAXIES_MAX = 50_000
 TABLE_FORMATS = ("json", "msgpack", "csv", "votable")
 
 
@@ -26,6 +27,20 @@ class HintQuery(Format):
     name: Name
     limit: Annotated[int, BeforeValidator(plain), Field(ge=1, le=1000, description="Most hints to return")] = 50
     require_velocity: bool = Field(default=True, description="Only galaxies with a known velocity")
+
+
+class ToldHintQuery(Format):
+    """Query of /v1/hints."""
+
+    name: Name
+    limit: Annotated[int, BeforeValidator(plain), Field(ge=1, le=50, description="Most hints to return")] = 8
+    require_velocity: bool = Field(default=True, description="Only galaxies with a known velocity")
+
+
+class GalaxiesQuery(Format):
+    """Query of /v1/galaxies."""
+
+    limit: Annotated[int, BeforeValidator(plain), Field(ge=1, le=GALAXIES_MAX, description="Most galaxies to return")] = 20_000
 
 
 class NameQuery(Format):
@@ -55,6 +70,8 @@ class ConeQuery(_Table, Place):
     """Query of /v1/cone: one of the four pairs of a position, and a radius."""
 
     radius: Number = Field(ge=0.0, le=RADIUS_MAX, description=f"Radius of the cone, deg; 0 to {RADIUS_MAX:g}")
+    distances: bool = Field(default=False, description="Only galaxies whose distance was measured otherwise than by the "
+                                                       "redshift, each with its distances; json and msgpack")
 
 
 class BoxQuery(_Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -32,13 +32,22 @@ _ID = re.compile(r"[a-z0-9][a-z0-9_+-]{0,79}")
 
 async def hint_byname(request: web.Request) -> web.Response:
     """GET /hint_byname: names that begin as the user typed; every hint resolves."""
-    question = request.rel_url.raw_query_string, ",".join(request.headers.getall("Accept", ()))
+    return await _hinted(request, asked.HintQuery, request.app[CATALOG].hints)
+
+
+async def told_hints(request: web.Request) -> web.Response:
+    """GET /v1/hints: the same with what each name stands for: type, velocity, and the galaxy that it is another name of."""
+    return await _hinted(request, asked.ToldHintQuery, request.app[CATALOG].told_hints)
+
+
+async def _hinted(request: web.Request, model: type[asked.HintQuery] | type[asked.ToldHintQuery],
+                  ask: Callable[[str, int, bool], Awaitable[bytes]]) -> web.Response:
+    question = f"{model.__name__}?{request.rel_url.raw_query_string}", ",".join(request.headers.getall("Accept", ()))
     ready = request.app[HINTS].get(question)
     if ready is None:
-        q = queries.parse_query(asked.HintQuery, request)
+        q = queries.parse_query(model, request)
         fmt = answers.wanted(request, q.format)
-        found = await request.app[CATALOG].hints(q.name, q.limit, q.require_velocity)
-        media, body = answers.encoded(found, fmt)
+        media, body = answers.encoded(await ask(q.name, q.limit, q.require_velocity), fmt)
         request.app[HINTS].put(question, media, body)
     else:
         _, media, body = ready
@@ -60,10 +69,14 @@ async def cone(request: web.Request) -> web.Response:
     """GET /v1/cone: the objects around a position, nearest first."""
     q = queries.parse_query(asked.ConeQuery, request)
     fmt = answers.wanted(request, q.format, asked.TABLE_FORMATS)
+    if q.distances and fmt in ("csv", "votable"):
+        raise BadParameter(f"a galaxy has any number of distances, which {fmt} cannot hold in one row; ask for format=json or "
+                           "msgpack, or leave distances out", where="distances")
     lon, lat, frame, pair = queries.need_place(q)
     answers.check_single({"lon": np.array([lon]), "lat": np.array([lat])}, pair)
     position = answers.position(lon, lat, frame)
-    found = await request.app[CATALOG].cone(position["icrs"]["lon"], position["icrs"]["lat"], q.radius, q.limit)
+    found = await request.app[CATALOG].cone(position["icrs"]["lon"], position["icrs"]["lat"], q.radius, q.limit,
+                                            distances=q.distances)
     return await _listed({"position": position, "frame": frame, "radius": q.radius, **found}, fmt)
 
 

@@ -13,7 +13,9 @@ from cfcore.options import FLOW_TYPES
 from cfcore.sightlines import COLUMNS
 
 from .faces.queue_schemas import QUEUE_SCHEMAS
+from .field_schemas import FIELD_SCHEMAS, IN_PATH
 from .meters import CLASSES
+from .pages import KINDS
 from .renders import FORMATS
 from .routes import Route
 
@@ -75,6 +77,7 @@ _NOT_SHARED = ("run_id", "face", "execution_duration", "shared", "callback")
 SCHEMAS: dict[str, Any] = {
     "Problem": _PROBLEM,
     "Position": _obj(_POSITION),
+    **FIELD_SCHEMAS,
     "Hints": _obj({"hints": _list(_TEXT), "more_results": {"type": "boolean"}}),
     "Coords": {"type": "object", "required": [*_POSITION, "unit_vector", "sgx", "sgy", "sgz"],
                "properties": {**_POSITION, "name": _TEXT, "catalog": _CATALOG,
@@ -127,10 +130,18 @@ SCHEMAS: dict[str, Any] = {
     "Object": {"type": "object", "required": ["name", "object_type", "z_helio", "cz_helio", "position", "catalog"],
                "properties": {"name": _TEXT, "object_type": _TEXT, "z_helio": _num(), "cz_helio": _num("km/s"),
                               "cz_error": _num("km/s"), "cz_source": {"type": ["string", "null"]},
-                              "separation_deg": {"type": "number"}, "position": _obj({"icrs": _LON_LAT}), "catalog": _CATALOG}},
+                              "separation_deg": {"type": "number"}, "position": _obj({"icrs": _LON_LAT}), "catalog": _CATALOG,
+                              "distances": _list(_ref("KnownDistance"))}},
+    "KnownDistance": {"type": "object", "required": ["method", "d_mpc", "source"],
+                      "description": "Measured otherwise than by the redshift; in a cone with distances=true",
+                      "properties": {"method": _TEXT, "d_mpc": {"type": "number", "description": "Luminosity distance, Mpc"},
+                                     "error_mpc": {"type": "number"}, "modulus": {"type": "number"},
+                                     "modulus_error": {"type": "number"}, "source": _TEXT}},
     "Objects": {"type": "object", "required": ["n", "more_results", "objects", "frame"],
                 "properties": {"n": {"type": "integer", "description": "All that lie inside, listed or not"},
-                               "more_results": {"type": "boolean"}, "objects": _list(_ref("Object")), "frame": _TEXT}},
+                               "more_results": {"type": "boolean"}, "objects": _list(_ref("Object")), "frame": _TEXT,
+                               "distance_catalogs": {**_list(_TEXT), "description": "With distances=true: the catalogues that "
+                                                     "hold measured distances anywhere on the sky"}}},
     "Matches": {"type": "object", "required": ["n", "n_matched", "matches", "frame", "radius", "which"],
                 "properties": {"n": {"type": "integer"}, "n_matched": {"type": "integer"}, "frame": _TEXT,
                                "matches": _list(_obj({"status": _TEXT, "objects": _list(_ref("Object"))}))}},
@@ -215,14 +226,17 @@ _KNOWN: list[dict[str, list[str]]] = [{"bearer": []}, {"token": []}, {"basic": [
 _MEDIA = {"json": "application/json", "msgpack": "application/msgpack", "csv": "text/csv",
           "tsv": "text/tab-separated-values", "ecsv": "application/x-ecsv", "fits": "application/fits",
           "parquet": "application/vnd.apache.parquet",
-          "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain", "events": "text/event-stream"}
+          "votable": "application/x-votable+xml", "xml": "text/xml", "text": "text/plain",
+          "binary": "application/octet-stream", "events": "text/event-stream",
+          "html": "text/html", **{kind: KINDS[kind] for kind in ("js", "css", "svg", "png", "woff2")}}
 _EMPTY = {204: "It is done, or all was told before: there is nothing to say", 206: "The part that was asked for",
           304: "Nothing is new since the answer with this ETag"}
-_IN_PATH = {"flow_type": {"type": "string", "enum": list(FLOW_TYPES)},
+_IN_PATH = {**IN_PATH, "flow_type": {"type": "string", "enum": list(FLOW_TYPES)},
             "table": {"type": "string", "description": "Id of a table, as POST /v1/tables tells it"},
             "job": {"type": "integer", "description": "Number of a job"},
             "token": {"type": "string", "description": "Of a link to a job"},
             "name": {"type": "string", "enum": [f"result.{suffix}" for suffix, _ in FORMATS.values()]},
+            "asset": {"type": "string", "description": "A file of the page, as its HTML names it"},
             "record": {"type": "integer", "description": "Number of an entry of the quarantine"},
             "id": {"type": "string", "description": "Id of a catalogue, as GET /v1/catalogs lists it"},
             "task": {"type": "integer", "description": "Number of a task of the queue"},
@@ -321,7 +335,7 @@ def _spelled(route: Route) -> list[str]:
 
 def _answer(route: Route, fmt: str) -> dict[str, Any]:
     if fmt != "json":
-        return {} if fmt == "msgpack" else {"type": "string"}
+        return {} if fmt in ("msgpack", "binary") else {"type": "string"}
     if len(route.answers) == 1:
         return _ref(route.answers[0])
     return {"anyOf": [_ref(a) for a in route.answers]}

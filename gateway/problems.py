@@ -34,7 +34,8 @@ _STATUS: dict[str, int] = {
     "too_many_connections": 503, "no_worker": 503, "busy": 503, "draining": 503, "catalog_unavailable": 503,
     "unknown_job": 404, "unknown_record": 404, "idempotency_conflict": 409, "not_finished": 409, "job_failed": 409,
     "not_releasable": 409, "already_ended": 409, "job_gone": 410, "owner_full": 429, "too_many_pending": 429,
-    "unknown_result": 404, "changed": 412, "bad_range": 416, "unknown_share": 404,
+    "unknown_version": 404, "unknown_preview": 404, "unknown_result": 404, "unknown_asset": 404, "page_not_built": 404,
+    "changed": 412, "bad_range": 416, "unknown_share": 404,
     "unknown_table": 404, "too_many_uploads": 429, "too_many_streams": 429,
     "callback_refused": 422, "callback_unresolved": 503,
     "too_many_requests": 429, "too_many_attempts": 429, "over_budget": 413, "accounts_unavailable": 503}
@@ -151,7 +152,8 @@ async def middleware(request: web.Request,
     except Exception as exc:
         response = unexpected(request, exc)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'self'"
+    # the page says more precisely what it may load
+    response.headers.setdefault("Content-Security-Policy", "default-src 'self'")
     return response
 
 

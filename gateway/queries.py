@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from cfcore import frames
 from cfcore.cosmology import C_KMS, H0_DEFAULT, OM_DEFAULT
@@ -49,8 +49,21 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _grid_word(value: Any) -> Any:
+    """Return a truth value as the word for it; other words as they are."""
+    text = str(value).strip().lower()
+    return {"1": "true", "yes": "true", "on": "true", "0": "false", "no": "false", "off": "false"}.get(text, text)
+
+
 Number = Annotated[float, BeforeValidator(_decimal), Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(description=f"Name of a galaxy, at most {NAME_MAX} characters")]
+
+
+# every word of it, so that a refusal names them all; what is asked for is one of the four, or nothing
+Grid = Annotated[Literal["true", "false", "distance", "hubble", "luminosity", "comoving"] | None, BeforeValidator(_grid_word),
+                 AfterValidator(lambda word: {"true": "distance", "false": None}.get(word, word)),
+                 Field(description="Add the distribution function, of the distance or of the variable that is named",
+                       json_schema_extra={"default": "false"})]
 
 
 def _limits(option: str, text: str) -> Any:
@@ -121,7 +134,7 @@ class PositionQuery(Format, Place, Options):
     z: Number | None = Field(default=None, description="Redshift in `cz_frame`, instead of cz")
     sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
     distance: Number | None = Field(default=None, description="Comoving distance, Mpc: asks for the velocity there")
-    grid: bool = Field(default=False, description="Add the distribution function")
+    grid: Grid = None
 
 
 class GalaxyQuery(Format, Options):
@@ -133,7 +146,7 @@ class GalaxyQuery(Format, Options):
     velocity: Literal["own", "group"] | None = Field(
         default=None, description="own (default), or group: the mean velocity of the group of galaxies that holds it")
     sigma_cz: Number | None = Field(default=None, description="Error of cz, km/s")
-    grid: bool = Field(default=False, description="Add the distribution function")
+    grid: Grid = None
 
 
 class TableQuery(Place, Options):

@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from . import (
     admin,
+    field_list,
+    galaxies,
     health,
     job_api,
     job_queries,
@@ -21,6 +23,7 @@ from . import (
     metrics,
     name_queries,
     names,
+    pages,
     quarantine_api,
     queries,
     result_api,
@@ -132,6 +135,13 @@ ROUTES: tuple[Route, ...] = (
           formats=name_queries.TABLE_FORMATS),
     Route("/v1/crossmatch", names.crossmatch, ("Matches",), body=name_queries.MatchBody, methods=("POST",), refusals=_BODY,
           is_face=False, tag="Names and places"),
+    Route("/v1/hints", names.told_hints, ("ToldHints",), name_queries.ToldHintQuery, is_face=False, tag="Names and places"),
+    Route("/v1/galaxies", galaxies.list_galaxies, ("Galaxies",), name_queries.GalaxiesQuery, refusals=_PLACE, empty=(304,),
+          is_face=False, tag="Names and places"),
+    Route("/v1/fields", field_list.list_fields, ("Fields",), name_queries.AnswerQuery, refusals=(400, 406, 422, 503),
+          is_face=False, tag="Fields"),
+    Route("/v1/fields/{field}/{version}/preview-{n}.bin", field_list.get_preview, ("File",), field_list.PreviewQuery,
+          refusals=(400, 404, 413, 422, 500, 503, 504), empty=(304,), is_face=False, formats=("binary",), tag="Fields"),
     Route("/v1/catalogs", names.catalogs, ("Catalogs",), name_queries.AnswerQuery, refusals=_PLACE, is_face=False,
           tag="Catalogues"),
     Route("/v1/catalogs", names.import_catalog, ("ImportReport",), name_queries.ImportQuery, methods=("POST",), uploads=True,
@@ -230,7 +240,14 @@ ROUTES: tuple[Route, ...] = (
     Route("/readyz", health.readyz, ("Ready",), is_face=False, formats=("json",), refusals=(503,), is_open=True, tag="Service"),
     Route("/openapi.json", health.openapi, ("OpenAPI",), is_face=False, formats=("json",), refusals=(), is_open=True,
           tag="Service"),
-    Route("/", health.index, ("Index",), is_face=False, formats=("json",), refusals=(), is_open=True, tag="Service"),
+    Route("/", pages.index, ("Index",), is_face=False, formats=("json", "html"), refusals=(), is_open=True, tag="Page",
+          empty=(304,)),
+    Route("/docs", pages.docs, ("Text",), is_face=False, formats=("html",), refusals=(404,), is_open=True, tag="Page",
+          empty=(304,)),
+    Route("/assets/{asset}", pages.asset, ("File",), is_face=False, formats=("js", "css", "svg", "png", "woff2"),
+          refusals=(404,), is_open=True, tag="Page", empty=(304,)),
+    Route("/favicon.ico", pages.favicon, ("File",), is_face=False, formats=("svg",), refusals=(), is_open=True, tag="Page",
+          empty=(204, 304)),
 )
 
 

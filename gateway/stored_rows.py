@@ -40,6 +40,7 @@ _ALONG: dict[str, tuple[int | None, str, str]] = {
     "cz_hubble": (2, "spect.dopplerVeloc.opt;meta.modelled", "c zbar, no peculiar velocity"),
     "cz": (2, "spect.dopplerVeloc.opt;meta.modelled", "predicted c z in cz_frame"),
     "v_rad": (2, "phys.veloc", "radial peculiar velocity, CMB frame, positive = receding"),
+    "v_rad_std": (2, "stat.stdev;phys.veloc", "spread of v_rad over the realisations of the field"),
     "delta": (4, "phys.density;arith.ratio", "density contrast"),
     "sigma": (2, "stat.error;phys.veloc", "error of the field's velocity"),
     "inside": (0, "meta.code", "1 inside the field, 0 outside"),
@@ -224,7 +225,7 @@ def sightline_columns(shelf: Shelf, row: Row) -> list[NewColumn]:
     """Return the table of a sightline; no rows when its computation ends every process."""
     parts = finished(shelf, row["id"])
     found = shelf.part(row["id"], parts[0]) if parts and parts[0]["state"] == "done" else {}
-    names = [name for name in sightlines.COLUMNS if name != "p" or (name in found and not np.isnan(found[name]).all())]
+    names = sightlines.columns_of(found)
     columns = []
     for name in names:
         decimals, ucd, description = _ALONG[name]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 NUMPY_ONLY = {"numpy"}
 # module -> what it may import beside the standard library, NumPy and cfcore
-EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"}, "cfcore/arrowtable.py": {"pyarrow"},
+EXTRA = {"cfcore/wire.py": {"msgpack"}, "cfcore/plots.py": {"matplotlib"},
+         "cfcore/notebook.py": {"anywidget", "traitlets"}, "cfcore/arrowtable.py": {"pyarrow"},
          "cfcore/bulk.py": {"pyarrow"}, "cfcore/bulk_dask.py": {"dask", "distributed"},
          "cfcore/client.py": {"httpx", "astropy"}, "cfcore/client_access.py": {"httpx"}, "cfcore/client_progress.py": {"tqdm"},
          "catalog_svc/postgres.py": {"psycopg"},
@@ -29,10 +32,25 @@ SERVICE = {"gateway": {"aiohttp", "zmq", "msgpack", "orjson", "pydantic", "astro
            "catalog_svc": {"aiohttp", "orjson"}, "flow_worker": {"zmq", "msgpack", "orjson"}}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+def sources() -> Iterator[Path]:
+    """Yield every Python file of the rooms; what the page is made of (thousands of files of others) lies beside them."""
     for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+        for entry in sorted((ROOT / room).iterdir()):
+            if entry.name not in ("web", "static"):
+                yield from sorted(entry.rglob("*.py")) if entry.is_dir() else [entry] * (entry.suffix == ".py")
+
+
+def web_sources() -> list[Path]:
+    """Return every file of the page that was written by hand."""
+    found = [p for p in sorted((ROOT / "gateway" / "web" / "src").rglob("*")) if p.suffix in (".ts", ".tsx", ".css")]
+    assert found
+    return found
+
+
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    """Return every module of the rooms, parsed once for all rules."""
+    return tuple((str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))) for path in sources())
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -87,7 +105,7 @@ def test_no_coroutine_is_called_without_being_awaited() -> None:
 
 
 def test_modules_stay_short_enough_to_read() -> None:
-    long = {str(p.relative_to(ROOT)): n for room in ROOMS for p in (ROOT / room).rglob("*.py")
+    long = {str(p.relative_to(ROOT)): n for p in (*sources(), *web_sources())
             if (n := len(p.read_text("utf-8").splitlines())) > 450}
     assert not long
 
@@ -106,7 +124,7 @@ def test_every_knob_has_a_line_in_the_configuration_page() -> None:
 @pytest.mark.parametrize("module", ["cfcore", "cfcore.cli, cfcore.tables, cfcore.astrotable, cfcore.arrowtable, cfcore.client"])
 def test_importing_cfcore_loads_numpy_and_nothing_else(module: str) -> None:
     code = (f"import sys, {module}; heavy = set('astropy scipy msgpack zmq aiohttp orjson pydantic pyongc pyarrow dask "
-            "distributed httpx tqdm'.split()) & set(sys.modules); assert not heavy, heavy")
+            "distributed httpx tqdm anywidget traitlets'.split()) & set(sys.modules); assert not heavy, heavy")
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -126,9 +144,25 @@ def test_nothing_happens_at_import() -> None:
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
 def test_nothing_is_unfinished_by_its_own_word(word: str) -> None:
-    for room in ROOMS:
-        for path in (ROOT / room).rglob("*.py"):
-            assert word not in path.read_text("utf-8"), path
+    for path in (*sources(), *web_sources()):
+        assert word not in path.read_text("utf-8"), path
+
+
+def test_every_file_of_the_page_says_at_its_top_what_it_owns() -> None:
+    for path in web_sources():
+        # what a test is about, the names of its cases say
+        if ".test." not in path.name:
+            assert path.read_text("utf-8").startswith("/*"), f"{path.relative_to(ROOT)} begins with no comment"
+
+
+def test_no_file_of_the_page_weakens_what_its_policy_forbids() -> None:
+    web = ROOT / "gateway" / "web"
+    for path in (*web_sources(), web / "index.html", web / "docs.html"):
+        text = path.read_text("utf-8")
+        if not path.name.endswith((".test.ts", ".test.tsx")):
+            assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\(", text), path
+            # an address of others may be shown and followed, never loaded from
+            assert not re.search(r"""(?:fetch|import|url|src=)\s*\(?["'`]?https?://|<style\b|<[^>]+ style=["']""", text), path
 
 
 def test_the_linter_has_nothing_to_say() -> None:

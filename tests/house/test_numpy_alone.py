@@ -46,7 +46,8 @@ def test_the_unit_layer_says_that_it_needs_astropy_and_its_core_does_not(tmp_pat
     done = run("""
 import cfcore, numpy as np
 assert {"distance", "correct", "velocity_covariance"} <= set(dir(cfcore))
-for name in ("distance", "correct", "DistanceResult"):
+assert "view" in dir(cfcore)
+for name in ("distance", "correct", "DistanceResult", "view"):
     try:
         getattr(cfcore, name)
     except cfcore.CosmicFlowsError as exc:
@@ -62,6 +63,7 @@ assert velocity_covariance(field, [1.0], [2.0], [30.0]).shape == (1, 1)
 print("done")
 """, tmp_path)
     assert done.stdout.count("astropy_missing") == 3 and "cosmicflows[astro]" in done.stdout, done.stderr
+    assert "anywidget_missing" in done.stdout and "cosmicflows[jupyter]" in done.stdout, done.stderr
     assert done.stdout.endswith("done\n"), done.stderr
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import email
+import gzip
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("cfcore", "gateway", "catalog_svc", "flow_worker")
 ROOT_FILES = {"LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"}
 COMPILED = {".pyx", ".pxi", ".c", ".h"}
+WEB, STATIC = "gateway/web/", "gateway/static/"
+PAGE = {f"{STATIC}{name}" for name in ("index.html", "index.html.gz", "docs.html", "licences.md", "assets/index-1a2b.js",
+                                       "assets/index-1a2b.js.gz", "assets/mark-3c4d.svg")}
+"""What stands for the built page here: how it is built is tests/page's to look at, that it travels ours."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 # one compilation, and the tests of the core on what came out of it
@@ -33,7 +39,7 @@ class Release(NamedTuple):
     sdist: Path
     wheel: Path
     source: set[str]
-    """The files of the four rooms as written by hand, relative to the root."""
+    """The files of the four rooms as written by hand, relative to the root; the page's with them."""
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
@@ -44,17 +50,28 @@ def run(*command: object, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
+def made_page(tree: Path) -> Path:
+    """Put files like those of a built page into a tree; return it."""
+    for name in PAGE:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    return tree
+
+
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     home = tmp_path_factory.mktemp("release")
     tree = home / "tree"
     for room in ROOMS:
-        shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "_kernels.c"))
+        shutil.copytree(ROOT / room, tree / room, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "_kernels.c",
+                                                                                          "node_modules", "static"))
     source = {p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
     for name in ROOT_FILES:
         shutil.copy(ROOT / name, tree)
     # what work leaves behind in a checkout and a release must leave out
-    for litter in ("cfcore/_kernels.c", "cfcore/_kernels.cpython-311-x86_64-linux-gnu.so", "build/cython/cfcore/_kernels.c",
+    made_page(tree)
+    for litter in ("gateway/web/node_modules/left/index.js", "gateway/web/node_modules/left/pad.ts",
+                   "cfcore/_kernels.c", "cfcore/_kernels.cpython-311-x86_64-linux-gnu.so", "build/cython/cfcore/_kernels.c",
                    "build/lib/cfcore/old.py", "flow_data/fields/f/cells.npy"):
         (tree / litter).parent.mkdir(parents=True, exist_ok=True)
         (tree / litter).write_bytes(b"left over\n")
@@ -69,7 +86,9 @@ def test_the_sdist_holds_what_was_written_by_hand_and_nothing_made(release: Rele
         names = {PurePosixPath(m.name).relative_to(release.sdist.name.removesuffix(".tar.gz")).as_posix()
                  for m in archive if m.isfile()}
     made = {"PKG-INFO", "setup.cfg"}
-    assert {n for n in names if not n.startswith("cosmicflows.egg-info/")} == release.source | ROOT_FILES | made
+    assert {n for n in names if not n.startswith("cosmicflows.egg-info/")} == release.source | PAGE | ROOT_FILES | made
+    assert {f"{WEB}{name}" for name in ("package.json", "package-lock.json", "vite.config.ts", "tsconfig.json", "pack.mjs",
+                                        "index.html", "docs.html", "src/docs/main.ts", "src/ui/mark.svg")} <= names
     core = {f"cfcore/_{name}" for name in ("kernels.pyx", "kernels.pyi", "pure.pxi", "roots.pxi", "rows.pxi", "hot.c", "hot.h",
                                          "hot_ensemble.h", "hot_loops.h")}
     assert core | {"cfcore/py.typed", "catalog_svc/aliases.csv"} <= names
@@ -81,9 +100,43 @@ def test_the_wheel_holds_the_rooms_and_the_compiled_core_but_not_what_it_was_com
     about = f"cosmicflows-{PROJECT['project']['version']}.dist-info"
     core = {n for n in names if n.startswith("cfcore/_kernels.") and n.endswith((".so", ".pyd"))}
     assert len(core) == 1
-    assert names - core == {n for n in release.source if PurePosixPath(n).suffix not in COMPILED} | {
+    assert names - core == PAGE | {n for n in release.source
+                                   if PurePosixPath(n).suffix not in COMPILED and not n.startswith(WEB)} | {
         f"{about}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")}
     assert {"cfcore/_kernels.pyi", "cfcore/py.typed", "catalog_svc/aliases.csv"} <= names
+
+
+def test_without_a_page_everything_else_is_packed(release: Release, tmp_path: Path) -> None:
+    with tarfile.open(release.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tree,) = tmp_path.iterdir()
+    shutil.rmtree(tree / STATIC)
+    # what goes into a wheel beside the compiled core
+    run(sys.executable, "-c", "import setuptools, sys; sys.argv = ['setup.py', '-q', 'build_py', '--build-lib', '../lib']; "
+        "exec(open('setup.py').read())", cwd=tree)
+    found = {p.relative_to(tmp_path / "lib").as_posix() for p in (tmp_path / "lib").rglob("*") if p.is_file()}
+    assert not {n for n in found if n.startswith((WEB, STATIC))}
+    assert {"gateway/pages.py", "catalog_svc/aliases.csv", "cfcore/py.typed"} <= found
+
+
+def test_the_page_that_make_builds_is_whole_and_the_same_each_time() -> None:
+    if not (ROOT / STATIC / "index.html").is_file():
+        pytest.skip("the page is not built on this machine (make page)")
+    files = {p.relative_to(ROOT / STATIC).as_posix(): p for p in (ROOT / STATIC).rglob("*") if p.is_file()}
+    plain = {n for n in files if not n.endswith(".gz")}
+    named = re.compile(r"(index|docs)\.html|licences\.md|assets/[\w.-]+-[\w-]{8}\.(js|css|svg|png|woff2)")
+    assert all(map(named.fullmatch, plain)), plain
+    for name in files.keys() - plain:
+        packed = files[name].read_bytes()
+        assert gzip.decompress(packed) == files[name.removesuffix(".gz")].read_bytes()
+        assert packed[4:8] == bytes(4), "a time in it would make every build another"
+    assert {f"{n}.gz" for n in plain if n.endswith((".html", ".js", ".css"))} <= files.keys()
+    assert sum(p.stat().st_size for p in files.values()) < 10 << 20
+    for name in ("index.html", "docs.html"):
+        asked = set(re.findall(r"""["']/(assets/[^"']+)""", files[name].read_text("utf-8")))
+        assert asked and asked <= plain, asked - plain
+    licences = files["licences.md"].read_text("utf-8")
+    assert all(word in licences for word in ("swagger-ui-dist", "Inside swagger-ui-dist"))
 
 
 def test_a_bare_install_asks_for_numpy_alone(release: Release) -> None:
@@ -124,10 +177,15 @@ def test_what_compiles_the_core_is_the_same_for_users_and_for_tests() -> None:
     assert set(PROJECT["build-system"]["requires"]) <= set(PROJECT["project"]["optional-dependencies"]["test"])
 
 
-def test_the_wheel_builders_know_every_platform_and_run_tests_that_exist() -> None:
+def test_the_wheel_builders_know_every_platform_and_run_tests_that_exist(tmp_path: Path) -> None:
     config = PROJECT["tool"]["cibuildwheel"]
     named = re.findall(r"\{project\}/(\S+)", config["test-command"])
     assert named and all((ROOT / n).is_file() for n in named)
+    # no image of theirs has node: without a page that is there already they stop, and say why
+    check = shlex.split(config["before-all"].replace("{project}", "."))
+    for folder, is_whole in ((ROOT / "gateway", False), (made_page(tmp_path), True)):
+        done = subprocess.run([sys.executable, *check[1:]], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert check[0] == "python" and (done.returncode == 0) is is_whole and ("make page" in done.stderr) is not is_whole
     known = {r for extra in PROJECT["project"]["optional-dependencies"].values() for r in extra}
     assert set(config["test-requires"]) <= known
     tool = Path(sys.executable).parent / "cibuildwheel"

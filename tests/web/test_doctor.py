@@ -292,6 +292,28 @@ def test_a_clock_that_was_never_set_is_broken(now: float, level: str) -> None:
     assert doctor._clock(now).level == level
 
 
+def test_a_page_that_was_not_built_is_noted_with_its_way_out(tmp_path: Path) -> None:
+    for name in ("gateway", "with/gateway/static"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("gateway/__init__.py", "with/gateway/__init__.py", "with/gateway/static/index.html"):
+        (tmp_path / name).touch()
+    for folder, level in ((tmp_path, NOTE), (tmp_path / "with", OK)):
+        _, found = examined("--data", str(tmp_path / "data"), PYTHONPATH=f"{folder}{os.pathsep}{ROOT}")
+        (finding,) = (f for f in found if f["about"] == "page")
+        assert finding["level"] == level and ("make page" in finding["way_out"]) is (level == NOTE)
+
+
+@pytest.mark.parametrize(("page", "level", "word"), [("/", OK, "http://there/"), (None, NOTE, "not built")])
+def test_a_server_says_whether_it_has_its_page(page: str | None, level: str, word: str) -> None:
+    class Link:
+        url = "http://there"
+
+        def look(self, path: str, **_: object) -> tuple[int, dict[str, str], dict[str, Any]]:
+            return 200, {}, {"service": "Cosmic Flows", "page": page}
+    (finding,) = doctor_server._page(Link())  # type: ignore[arg-type]
+    assert finding.level == level and word in finding.text
+
+
 def test_settings_that_stop_every_service_are_told_first(tmp_path: Path) -> None:
     code, found = examined("--data", str(tmp_path), CF_LOG_LEVEL="loud")
     assert code == 2 and found[0]["level"] == BROKEN and "log_level = 'loud'" in found[0]["text"]

@@ -67,6 +67,9 @@ def open_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     put(data, "cluster", [{"name": "Test Cluster", "ra": 150.0, "dec": 2.0, "cz": 6925.0}])
     put(data, "group", [{"name": "Nest of M 87", "ra": 187.706, "dec": 12.391, "cz": 1079.0, "facts": {"group": {
         "is_group": True, "n_members": 197, "sigma_p_km_s": 670.0, "r2t_mpc": 1.6, "distance_mpc": 15.0}}}])
+    put(data, "galaxy", [
+        {"name": f"Candle {i}", "ra": 60.0 + 0.5 * i, "dec": -60.0, "cz": 1000.0 + i,
+         "facts": {"distances": [{"method": "TRGB", "d_mpc": 14.0 + i, "error_mpc": 0.7}]} if i % 2 else {}} for i in range(6)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CF_ADMIN_TOKEN_SHA256", sha256(TOKEN.encode()).hexdigest())
         running = House(data, "--workers", "1")
@@ -239,6 +242,30 @@ def test_all_matches_are_the_galaxies_of_the_cone_and_faulty_rows_are_data(house
     ({"ra": [1], "dec": [1], "radius": 1, "which": "best"}, 422, "bad_parameter", "nearest")])
 def test_bad_crossmatches(house: House, body: dict, status: int, code: str, word: str) -> None:
     refused(house.post("/v1/crossmatch", body), status, code, word)
+
+
+# ---- measured distances ------------------------------------------------------------------------------------------
+
+def test_a_cone_of_measured_distances_tells_them_with_each_galaxy(house: House, open_house: House) -> None:
+    path = "/v1/cone?ra=60&dec=-60&radius=5&distances=true"
+    a = good(open_house.ask(path))
+    assert [(o["name"], o["distances"]) for o in a["objects"]] == [
+        (f"Candle {i}", [{"method": "TRGB", "d_mpc": 14.0 + i, "error_mpc": 0.7, "source": "Galaxys of the tests"}])
+        for i in (1, 3, 5)]
+    assert (a["n"], a["more_results"], a["distance_catalogs"], a["frame"]) == (3, False, ["Galaxys of the tests"], "icrs")
+    assert a["objects"] == sorted(a["objects"], key=lambda o: o["separation_deg"])
+    packed = open_house.ask(path, headers={"Accept": "application/msgpack"}).msgpack
+    assert packed["objects"] == a["objects"] and packed["distance_catalogs"] == a["distance_catalogs"]
+    cut = good(open_house.ask(f"{path}&limit=2"))
+    assert (cut["n"], cut["more_results"], cut["objects"]) == (3, True, a["objects"][:2])
+    plain = good(open_house.ask("/v1/cone?ra=60&dec=-60&radius=5"))
+    assert plain == good(open_house.ask("/v1/cone?ra=60&dec=-60&radius=5&distances=false")) and plain["n"] > 5
+    assert "distances" not in plain["objects"][0] and "distance_catalogs" not in plain
+    none = good(house.ask(path))
+    assert (none["n"], none["objects"], none["distance_catalogs"]) == (0, [], [])
+    for fmt in ("csv", "votable"):
+        refused(open_house.ask(f"{path}&format={fmt}"), 422, "bad_parameter", fmt, "json or msgpack")
+    refused(open_house.ask("/v1/cone?ra=60&dec=-60&radius=5&distances=perhaps"), 422, "bad_parameter", "distances")
 
 
 # ---- groups and clusters -----------------------------------------------------------------------------------------

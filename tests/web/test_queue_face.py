@@ -482,5 +482,5 @@ def test_unknown_numbers_are_written_as_nan_and_exact_ones_in_full() -> None:
     columns = {name: np.array([[0.1, np.nan]]) for name in COLUMNS} | {"inside": np.array([[1.0, 0.0]])}
     text = queue_tasks.table(columns, has_velocity=True).decode()
     assert text.splitlines()[0] == "###" + " ".join(COLUMNS)
-    assert text.splitlines()[2] == "nan nan nan nan nan nan nan 0 nan"
+    assert text.splitlines()[2] == "nan nan nan nan nan nan nan nan 0 nan"
     assert np.loadtxt(io.StringIO(text), skiprows=1)[0, 0] == 0.1

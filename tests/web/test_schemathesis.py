@@ -33,8 +33,8 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 LIST = {"kind": "velocity", "lon": [10, 20], "lat": [1, 2], "distance": [30, 40]}
 UNASKED = {("GET", "/v1/jobs/{job}/events")}
 """A stream of events that lasts as long as its job is no answer to compare with a schema; test_watching reads it."""
-DOORS = ("CosmicFlows", "Names and places", "Catalogues", "Jobs", "Administration", "Queue", "UWS", "Virtual Observatory",
-         "Sesame", "Operation", "Service")
+DOORS = ("CosmicFlows", "Names and places", "Fields", "Catalogues", "Jobs", "Administration", "Queue", "UWS",
+         "Virtual Observatory", "Sesame", "Operation", "Service", "Page")
 READ_MSGPACK = schemathesis.deserializer("application/msgpack")
 
 
@@ -70,6 +70,9 @@ class Asked(NamedTuple):
             reply = self.session.post(f"{self.base}/v1/tables", data=b"ra,dec,cz\n1,2,3000\n", timeout=SECONDS,
                                       headers={"Content-Type": "text/csv"})
             return {"table": reply.json()["table"]}
+        if "{version}" in path:
+            field = self.session.get(f"{self.base}/v1/fields", timeout=SECONDS).json()["fields"][0]
+            return {"field": field["id"], "version": field["version"], "n": "64"}
         return {"job": self.job()} if "{job}" in path else {}
 
 
