@@ -13,7 +13,7 @@ from typing import Any
 from .verdict import Ratio, as_dict, exit_code
 
 SECTIONS = {"kernel": "kernel", "posterior": "posterior", "growth": "growth", "mmap": "mapping", "catalog": "catalog",
-            "service": "service", "import": "imports"}
+            "service": "service", "page": "page", "import": "imports"}
 """section -> module with ``run(quick) -> (facts, ratios)``; loaded only when it is run."""
 ALONE = ("import",)
 """Sections that take minutes: run only when they are asked for."""

@@ -64,7 +64,7 @@ def run(quick: bool) -> tuple[dict[str, Any], list[Ratio]]:
     lacking = rq_peer.lacking()
     with tempfile.TemporaryDirectory() as folder:
         field = open_field("ongc-linear", folder)
-        with _server("-m", "cfcore.cli", "serve", "--port", "0", "--data", folder) as house:
+        with house_server(Path(folder)) as house:
             url = f"{house}/get_flow_by_position{QUESTION}"
 
             def ask(where: str, clients: int) -> float:
@@ -225,6 +225,11 @@ def _turns(ask: Ask, ours: str, theirs: str, clients: int, rounds: int) -> tuple
         mine.append(ask(ours, clients))
         peer.append(ask(theirs, clients))
     return pairwise(peer, mine), round(statistics.median(mine)), round(statistics.median(peer))
+
+
+def house_server(data: Path) -> AbstractContextManager[str]:
+    """Run the whole house with its data in a folder."""
+    return _server("-m", "cfcore.cli", "serve", "--port", "0", "--data", str(data))
 
 
 def hello_server() -> AbstractContextManager[str]:
