@@ -3,7 +3,7 @@
 # or waits, what starts, kills and times single processes, and what drives whole crowds of them and has the machine to itself.
 # The first two share the processors, file by file (pytest-xdist), in the order of their names: the longest come early and the
 # short ones fill the gaps at the end. xdist's own order, by number of tests, leaves few but long ones for the end, and a
-# processor with nothing to do.
+# processor with nothing to do. Three at a time in the first, where much of the time is waiting for processes to start.
 set -u
 VENV=${VENV:-.venv}
 
@@ -16,10 +16,10 @@ for name in doctor http lifecycle logs metrics watching; do
 done
 status=0
 sh deploy/page.sh test || status=$?
-side_by_side="-n 2 --dist loadfile --no-loadscope-reorder"
+side_by_side="--dist loadfile --no-loadscope-reorder"
 # shellcheck disable=SC2046,SC2086
-"$VENV/bin/python" -m pytest $side_by_side $(printf -- '--ignore=%s ' tests/chaos $timed) || status=$?
+"$VENV/bin/python" -m pytest -n 3 $side_by_side $(printf -- '--ignore=%s ' tests/chaos $timed) || status=$?
 # shellcheck disable=SC2086
-"$VENV/bin/python" -m pytest $side_by_side $timed || status=$?
+"$VENV/bin/python" -m pytest -n 2 $side_by_side $timed || status=$?
 "$VENV/bin/python" -m pytest tests/chaos || status=$?
 exit $status

@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chaos.processes import Ward
+from chaos.processes import Ward, opened
 
 from cfcore.products import EMBEDDED
 from cfcore.registry import Registry
@@ -52,14 +51,8 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture
 def ward() -> Iterator[Ward]:
     """Give a place for processes; nothing that was started there may outlive the test, or its parent."""
-    # not tmp_path: the address of an ipc socket has at most 100 bytes
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        place = Ward(Path(folder))
+    with opened() as place:
         yield place
-        orphans = place.end()
-        for log in sorted(place.folder.glob("*.log")):
-            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
-        assert not orphans, f"processes that outlived their parent: {orphans}"
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -90,6 +92,20 @@ class Ward:
         for pid in orphans:
             os.kill(pid, signal.SIGKILL)
         return orphans
+
+
+@contextmanager
+def opened() -> Iterator[Ward]:
+    """Open a ward, and see that nothing which was started there outlives it, or its parent."""
+    # not tmp_path: the address of an ipc socket has at most 100 bytes
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        place = Ward(Path(folder))
+        yield place
+        orphans = place.end()
+        for log in sorted(place.folder.glob("*.log")):
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+        assert not orphans, f"processes that outlived their parent: {orphans}"
+
 
 
 class Crew:

@@ -102,6 +102,7 @@ def test_gateway_ends_in_order_with_clients_in_flight(ward: Ward, rng: Random, c
     asyncio.run(clients.fetch(time.monotonic() + 60))
     assert not clients.wrong and len(clients.answered) == 400 and codes == [0, 0, 0] and max(exits) <= 30
     # with the peer dead: workers that hang, and one that stays alone
+    town.until_ready()
     for worker in town.crew.members:
         send(worker.pid, signal.SIGSTOP)
     held = town.ask("/v1/jobs", questions.body(0), Idempotency_Key="held")

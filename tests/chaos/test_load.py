@@ -13,8 +13,8 @@ import aiohttp
 import numpy as np
 import orjson
 import pytest
-from chaos.load import Driving, ipc, toy_crew
-from chaos.processes import Ward, rss_mb
+from chaos.load import Driving, Outcome, ipc, toy_crew
+from chaos.processes import Ward, opened, rss_mb
 from chaos.town import Town
 
 SECONDS = 20
@@ -97,8 +97,8 @@ def test_full_service_says_over_http_when_to_come_again(ward: Ward, rng: Random,
         f"times 503 with Retry-After, gateway {first:.0f}, then {last:.0f} MB")
 
 
-@pytest.mark.timeout(60)
-def test_interactive_requests_do_not_wait_behind_bulk_work(ward: Ward, rng: Random, say: Callable[[str], None]) -> None:
+def beside_bulk_work(ward: Ward) -> Outcome:
+    """Ask a hundred times a second while the workers have stored jobs to do; return what came of it."""
     bus = ipc(ward)
     crew = toy_crew(ward, bus, "--slots", "2", "--reserve", "1")
     crew.hire(4)
@@ -109,7 +109,19 @@ def test_interactive_requests_do_not_wait_behind_bulk_work(ward: Ward, rng: Rand
     outcome = driving.finish()
     outcome.check("stored")
     outcome.check("asked")
-    p50, p99 = (1000 * outcome.p(q, "asked") for q in (50, 99))
+    return outcome
+
+
+@pytest.mark.timeout(120)
+def test_interactive_requests_do_not_wait_behind_bulk_work(rng: Random, say: Callable[[str], None]) -> None:
+    # a dozen requests make the p99: when the machine stopped the driver itself for as long, they tell of the machine, and are
+    # asked again
+    for _ in range(3):
+        with opened() as ward:
+            outcome = beside_bulk_work(ward)
+        p50, p99 = (1000 * outcome.p(q, "asked") for q in (50, 99))
+        if p99 < 10.0 or outcome.max_lag_s < 0.010:
+            break
     assert p99 < 10.0, f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; the driver's loop was late by {1000 * outcome.max_lag_s:.0f} ms"
     say(f"2000 bulk jobs of 20 ms in {outcome.span_s('stored'):.1f} s beside {outcome.loads['asked']['begun']} requests: p50 "
         f"{p50:.1f} ms, p99 {p99:.1f} ms")

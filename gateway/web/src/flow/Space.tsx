@@ -3,7 +3,7 @@
 import { effect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { calm } from "../state/calm";
+import { calm, painted } from "../state/calm";
 import { askName } from "../state/question";
 import { returns } from "../state/server";
 import { theme, wantsStillness } from "../state/theme";
@@ -46,8 +46,11 @@ export function Space({ onScene, onFate, onLost, children }: Props) {
       onFate("no webgl");
       return undefined;
     }
+    const code = painted().then(() => import("./scene"));
+    // told below, when it is wanted
+    code.catch(() => undefined);
     // the first pictures take the processor for a while: not before the words are there
-    void calm().then(() => import("./scene")).then(
+    void calm().then(() => code).then(
       ({ createScene }) => {
         if (isGone || host.current === null) return;
         try {

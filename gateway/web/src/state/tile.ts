@@ -4,7 +4,7 @@ import { computed, effect, signal } from "@preact/signals";
 import { ApiError, getBytes } from "../api/client";
 import type { Problem } from "../api/types";
 import { decodeTile, type Tile } from "../field/tile";
-import { calm } from "./calm";
+import { painted } from "./calm";
 import { chosenField } from "./fields";
 import { arrived, EMPTY, type Loaded, loading, refused } from "./loaded";
 import { returns } from "./server";
@@ -17,7 +17,7 @@ let running: AbortController | undefined;
 
 /** Say that something on the page draws the tile. */
 export function wantTile(): void {
-  void calm().then(() => (wanted.value = true));
+  void painted().then(() => (wanted.value = true));
 }
 
 /** Address of the tile to show, "" for none: text, so that a move of the camera does not begin the loading anew. */

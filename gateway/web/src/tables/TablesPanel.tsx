@@ -1,6 +1,7 @@
 /** Tables and jobs: drop a table, say what its columns are, watch the job, take the result. */
 
 import { useEffect } from "preact/hooks";
+import { calm } from "../state/calm";
 import { CopyMenu } from "../ui/CopyMenu";
 import { Panel } from "../ui/Panel";
 import { DropZone } from "./DropZone";
@@ -13,7 +14,18 @@ import "./tables.css";
 
 /** The part of the page for lists of galaxies. */
 export function TablesPanel() {
-  useEffect(watchJobs, []);
+  // the list of jobs is no answer to anything that was asked
+  useEffect(() => {
+    let stop: (() => void) | null = null;
+    let isGone = false;
+    void calm().then(() => {
+      if (!isGone) stop = watchJobs();
+    });
+    return () => {
+      isGone = true;
+      stop?.();
+    };
+  }, []);
   const job = openJob.value;
   const sent = job === null ? null : sentFor(job.id);
   const tools = job === null ? undefined : (
