@@ -33,6 +33,17 @@ def pytest_report_header() -> str:
     return f"compiled core: {_kernels.__file__}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Note what failed for a script that runs several parts and tells it at the end (deploy/run_tests.sh)."""
+    path = os.environ.get("CF_FAILED")
+    if path is None or hasattr(terminalreporter.config, "workerinput"):
+        return  # what fails at a worker of pytest-xdist is told by the one that started it
+    with open(path, "a") as noted:
+        for report in (*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")):
+            crash = getattr(report.longrepr, "reprcrash", None)
+            noted.write(f"{report.nodeid}: {crash.message.splitlines()[0] if crash else 'see above'}\n")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data; skip the test where there is none."""

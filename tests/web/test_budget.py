@@ -90,6 +90,15 @@ def test_a_question_costs_a_row_a_list_and_a_job_their_rows_and_a_name_nothing(t
     charged(ask(toll, client), 1)
 
 
+def test_a_preview_and_the_list_of_galaxies_cost_a_row_until_they_are_kept(toll: House) -> None:
+    client = "203.0.113.11"
+    field = next(f for f in ask(toll, client, "/v1/fields").json["fields"] if f["previews"])
+    for path in ("/v1/galaxies?limit=4321", field["previews"]["64"]):
+        first, again = ask(toll, client, path), ask(toll, client, path)
+        assert (first.status, again.status) == (200, 200) and first.body == again.body
+        assert "ratelimit" in first.headers and "ratelimit" not in again.headers
+
+
 def test_what_is_refused_or_repeated_costs_nothing(toll: House) -> None:
     client = "203.0.113.2"
     for path in (QUESTION + "&nonsense=1", QUESTION + "&field=nowhere"):

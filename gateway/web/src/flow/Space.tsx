@@ -56,7 +56,8 @@ export function Space({ onScene, onFate, onLost, children }: Props) {
         try {
           stop = live(createScene, host.current, canvas, { onScene, onLost: lost, onWords: setWords });
         } catch {
-          onFate("no webgl");
+          // there are graphics, but not for this
+          onFate("not loaded");
         }
       },
       () => {

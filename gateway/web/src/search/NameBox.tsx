@@ -1,11 +1,11 @@
 /** Where a name is typed: a combobox (ARIA 1.2) whose list holds the names that go on as typed. */
 
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { computed, effect, untracked, useComputed, useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Hint } from "../api/types";
 import { fixed } from "../ui/numbers";
 import { askName, question } from "../state/question";
-import { counted, HintSource } from "./hints";
+import { counted, HintSource, type Found } from "./hints";
 import "./namebox.css";
 
 const LIST = "search-hints";
@@ -24,22 +24,27 @@ export function NameBox({ error }: { error: string | null }) {
   const isShown = useComputed(() => isOpen.value && hints.value.length > 0);
 
   useEffect(() => () => source.stop(), [source]);
-  // what is asked by a link, an example or the way back stands in the box too
-  const asked = useComputed(() => question.value.name);
-  useSignalEffect(() => {
-    text.value = asked.value ?? "";
-    close();
-  });
-  useSignalEffect(() => {
+  // at once, not after the next paint as useSignalEffect: a key pressed in between would be lost
+  useLayoutEffect(() => {
+    // what is asked by a link, an example or the way back stands in the box too
+    const asked = computed(() => question.value.name);
+    return effect(() => {
+      text.value = asked.value ?? "";
+      untracked(close);
+    });
+  }, []);
+  useLayoutEffect(() => effect(() => {
     const found = source.found.value;
+    if (found !== null) untracked(() => take(found));
+  }), [source]);
+
+  function take(found: Found): void {
     const { steps, enter } = eager.current;
-    if (found === null) return;
     const last = found.hints.length - 1;
     active.value = steps > 0 ? Math.min(steps - 1, last) : -1;
     eager.current = { steps: 0, enter: false };
     if (enter) choose(found.hints[active.peek()]?.name ?? text.peek());
-  });
-
+  }
   function close(): void {
     source.stop();
     isOpen.value = false;

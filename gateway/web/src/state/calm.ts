@@ -1,7 +1,7 @@
 /** When the heavy parts may begin: the page has been painted, and what was asked first has its answer. Words come before pictures. */
 
 import { answer } from "./answers";
-import { isAsked, question } from "./question";
+import { hasVelocity, question } from "./question";
 
 /** An answer that takes longer than this is not waited for. */
 const PATIENCE_MS = 600;
@@ -18,7 +18,7 @@ export function painted(): Promise<void> {
 /** Resolves when nobody waits for words any more. */
 export async function calm(): Promise<void> {
   await painted();
-  if (!isAsked(question.peek()) || hasSpoken()) return;
+  if (!hasVelocity(question.peek()) || hasSpoken()) return;
   await new Promise<void>((done) => {
     const timer = setTimeout(finish, PATIENCE_MS);
     const stop = answer.subscribe(() => {
@@ -26,8 +26,7 @@ export async function calm(): Promise<void> {
     });
     function finish(): void {
       clearTimeout(timer);
-      // `subscribe` calls at once, before there is anything to stop
-      queueMicrotask(() => stop());
+      stop();
       done();
     }
   });
