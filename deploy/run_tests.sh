@@ -15,17 +15,17 @@ for name in doctor http lifecycle logs metrics watching; do
     timed="$timed tests/web/test_$name.py"
 done
 # where tests/conftest.py notes what went wrong
-CF_FAILED=$(mktemp)
-export CF_FAILED
-trap 'rm -f "$CF_FAILED"' EXIT
+FAILED_TESTS=$(mktemp)
+export FAILED_TESTS
+trap 'rm -f "$FAILED_TESTS"' EXIT
 side_by_side="--dist loadfile --no-loadscope-reorder"
 status=0
-sh deploy/page.sh test || { status=1; echo "the page's own tests (vitest)" >>"$CF_FAILED"; }
+sh deploy/page.sh test || { status=1; echo "the page's own tests (vitest)" >>"$FAILED_TESTS"; }
 # shellcheck disable=SC2046,SC2086
 "$VENV/bin/python" -m pytest -n 3 $side_by_side $(printf -- '--ignore=%s ' tests/chaos $timed) || status=1
 # shellcheck disable=SC2086
 "$VENV/bin/python" -m pytest -n 2 $side_by_side $timed || status=1
 "$VENV/bin/python" -m pytest tests/chaos || status=1
 # four parts say much: what went wrong stands at the end once more
-[ $status -eq 0 ] || { echo; echo "went wrong:"; cat "$CF_FAILED"; }
+[ $status -eq 0 ] || { echo; echo "went wrong:"; cat "$FAILED_TESTS"; }
 exit $status

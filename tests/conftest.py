@@ -35,7 +35,7 @@ def pytest_report_header() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Note what failed for a script that runs several parts and tells it at the end (deploy/run_tests.sh)."""
-    path = os.environ.get("CF_FAILED")
+    path = os.environ.get("FAILED_TESTS")
     if path is None or hasattr(terminalreporter.config, "workerinput"):
         return  # what fails at a worker of pytest-xdist is told by the one that started it
     with open(path, "a") as noted:
