@@ -13,13 +13,14 @@ import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/layout.css";
 
-prepareCanvas();
 watchTheme();
 watchLink();
 watchServer();
 watchFields();
 watchQuestion();
 watchTile();
+// after the questions have left: it takes as long as their answers
+prepareCanvas();
 const page = document.getElementById("page");
 if (page === null) throw new Error("the page has no element #page");
 page.replaceChildren();

@@ -3,15 +3,10 @@
 /** Names under which graphics without a card are known. */
 const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
-/** True when a graphics card draws. Asked of a canvas of its own: what the real one gets must be said when it is asked first. */
-function hasCard(): boolean {
-  const gl = document.createElement("canvas").getContext("webgl2");
-  if (gl === null) return false;
+/** True when a graphics card draws. */
+function hasCard(gl: WebGL2RenderingContext): boolean {
   const names = gl.getExtension("WEBGL_debug_renderer_info");
-  const isSoftware = SOFTWARE.test(String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER)));
-  // browsers keep only some contexts alive: this one has done its work
-  gl.getExtension("WEBGL_lose_context")?.loseContext();
-  return !isSoftware;
+  return !SOFTWARE.test(String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER)));
 }
 
 let early: HTMLCanvasElement | null = null;
@@ -33,7 +28,18 @@ export function takeCanvas(): HTMLCanvasElement | null {
  * Null where there is no WebGL 2.
  */
 export function makeCanvas(): HTMLCanvasElement | null {
+  const rough = withGraphics(false);
+  if (rough === null || !hasCard(rough.gl)) return rough?.canvas ?? null;
+  // smooth edges must be asked for first of all, so on a canvas of its own, which costs little where there is a card
+  const smooth = withGraphics(true);
+  if (smooth === null) return rough.canvas;
+  // browsers keep only some contexts alive: the first one has done its work
+  rough.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return smooth.canvas;
+}
+
+function withGraphics(antialias: boolean): { canvas: HTMLCanvasElement; gl: WebGL2RenderingContext } | null {
   const canvas = document.createElement("canvas");
-  const gl = canvas.getContext("webgl2", { depth: true, alpha: true, powerPreference: "low-power", antialias: hasCard() });
-  return gl === null ? null : canvas;
+  const gl = canvas.getContext("webgl2", { depth: true, alpha: true, powerPreference: "low-power", antialias });
+  return gl === null ? null : { canvas, gl };
 }

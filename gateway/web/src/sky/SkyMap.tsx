@@ -8,6 +8,8 @@ import { inverse, viewMatrix } from "./projection";
 
 interface Props {
   look: Look;
+  /** Draw it: nobody sees what is below the window. */
+  isWanted: boolean;
   /** Id of the element that tells in words what the canvas shows. */
   describedBy: string;
   /** Somebody points at a place (degrees in the shown frame), or at none; `byKey` is the keyboard's cursor. */
@@ -34,7 +36,7 @@ export const heightFor = (projection: Look["projection"], width: number): number
   Math.round(projection === "mollweide" ? width / 2 : Math.min(width, Math.max(width / 2, GLOBE_LEAST_PX)));
 
 /** The map. */
-export function SkyMap({ look, describedBy, onPoint, onTurn, onAsk }: Props) {
+export function SkyMap({ look, isWanted, describedBy, onPoint, onTurn, onAsk }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const painter = useRef(createPainter());
@@ -44,8 +46,10 @@ export function SkyMap({ look, describedBy, onPoint, onTurn, onAsk }: Props) {
 
   const rest = useRef(0);
   useEffect(() => {
-    const context = canvas.current?.getContext("2d");
-    if (!canvas.current || !context || width < 1) return undefined;
+    if (!isWanted || width < 1) return undefined;
+    // the processor makes every pixel of it: the graphics would only have them sent
+    const context = canvas.current?.getContext("2d", { willReadFrequently: true });
+    if (!canvas.current || !context) return undefined;
     const ratio = devicePixelRatio || 1;
     const draw = (isMoving: boolean): void => {
       if (!canvas.current) return;
@@ -63,7 +67,7 @@ export function SkyMap({ look, describedBy, onPoint, onTurn, onAsk }: Props) {
       cancelAnimationFrame(frame);
       clearTimeout(later);
     };
-  }, [look, width, height]);
+  }, [look, isWanted, width, height]);
 
   const placeAt = (event: PointerEvent): [number, number] | null => {
     const box = canvas.current!.getBoundingClientRect();

@@ -131,6 +131,7 @@ export function SkyPanel({ structures = NONE }: { structures?: readonly Known[] 
       {tile.value.error !== null ? <Refusal error={tile.value.error} /> : null}
       <SkyMap
         look={look}
+        isWanted={isSeen}
         describedBy="sky-summary"
         onPoint={(place, byKey) => setPointed(place === null ? null : { place, byKey })}
         onTurn={(to) => (turned.value = { frame, centre: to })}

@@ -107,7 +107,7 @@ export function createPainter(): Painter {
         const toField = product(rotation(look.frame, "supergalactic"), viewMatrix(...look.centre));
         fillShell(look.tile, look.kind, look.r, raster.directions, raster.values, toField);
         paint(raster.values, look.kind, look.limit, (colours[look.theme] ??= palette(look.theme)), raster.pixels);
-        raster.canvas.getContext("2d")?.putImageData(raster.image, 0, 0);
+        raster.canvas.getContext("2d", { willReadFrequently: true })?.putImageData(raster.image, 0, 0);
         context.drawImage(raster.canvas, 0, 0, width, height);
       }
       context.restore();

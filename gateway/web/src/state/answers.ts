@@ -25,7 +25,6 @@ export const refusal = computed<ApiError | null>(() => {
 
 const answerSlot = new Slot(answer);
 const detailSlot = new Slot(detail);
-let asking: AbortController | undefined;
 let namesEpoch = 0;
 const sightlineSlots = new Map<string, Slot<Sightline>>();
 
@@ -50,6 +49,10 @@ export function watchQuestion(): () => void {
       forget();
       return;
     }
+    if (epoch !== namesEpoch) forgetNames();
+    namesEpoch = epoch;
+    // a name needs no field: it is asked while the list of fields is on its way
+    if (q.name !== null) meaningOf(q.name).catch(() => undefined);
     if (ids !== "") {
       void answerAll(q, ids.split("\n"), epoch);
       return;
@@ -74,7 +77,7 @@ async function answerAll(q: Question, ids: readonly string[], epoch: number): Pr
     answerSlot.expect(about);
     detailSlot.expect(about);
     for (const slot of placeSightlines(ids)) slot.expect(about);
-    const refusal = await faultOf(q, q.name, epoch);
+    const refusal = await faultOf(q, q.name);
     if (!isStill(q, ids, epoch)) return;
     if (refusal !== null) {
       answerSlot.put(refused(refusal), about);
@@ -111,21 +114,14 @@ const isStill = (q: Question, ids: readonly string[], epoch: number): boolean =>
   question.peek() === q && returns.peek() === epoch && askedFields.peek() === ids.join("\n");
 
 /** Why nothing can be asked of a name, or null. */
-async function faultOf(q: Question, name: string, epoch: number): Promise<ApiError | null> {
-  if (epoch !== namesEpoch) forgetNames();
-  namesEpoch = epoch;
-  asking?.abort();
-  asking = new AbortController();
-  const { signal } = asking;
+async function faultOf(q: Question, name: string): Promise<ApiError | null> {
   try {
-    const meaning = await meaningOf(name, signal);
+    const meaning = await meaningOf(name);
     if ("refusal" in meaning) return meaning.refusal;
     return meaning.cz === null && q.cz === null && q.velocity === "own" ? withoutVelocity(meaning.name, meaning.catalog) : null;
   } catch (error) {
-    if (error instanceof ApiError) return error;
-    // let go of because something else is asked; the caller sees that
-    if (signal.aborted) return null;
-    throw error;
+    if (!(error instanceof ApiError)) throw error;
+    return error;
   }
 }
 

@@ -11,19 +11,27 @@ import { resolveUrl } from "../api/urls";
 export type Meaning = { cz: number | null; name: string; catalog: string } | { refusal: ApiError };
 
 const KEPT = 50;
-const known = new Map<string, Meaning>();
+const known = new Map<string, Promise<Meaning>>();
 
-/** Return what a name means; throws ApiError when nobody can be asked. */
-export async function meaningOf(name: string, signal: AbortSignal): Promise<Meaning> {
+/** Return what a name means, asked once; throws ApiError when nobody can be asked. */
+export function meaningOf(name: string): Promise<Meaning> {
   const kept = known.get(name);
   if (kept !== undefined) return kept;
-  const { results } = await post<{ results: Resolution[] }>(resolveUrl(), { names: [name] }, signal);
+  if (known.size >= KEPT) known.clear();
+  const meaning = ask(name);
+  known.set(name, meaning);
+  // what was not answered is asked anew
+  meaning.catch(() => {
+    if (known.get(name) === meaning) known.delete(name);
+  });
+  return meaning;
+}
+
+async function ask(name: string): Promise<Meaning> {
+  const { results } = await post<{ results: Resolution[] }>(resolveUrl(), { names: [name] });
   const [found] = results;
   if (found === undefined) throw new Error("a name was asked and none was answered");
-  const meaning = read(found);
-  if (known.size >= KEPT) known.clear();
-  known.set(name, meaning);
-  return meaning;
+  return read(found);
 }
 
 /** Forget all: the catalogue may be another one after the server's return. */
