@@ -114,13 +114,13 @@ def beside_bulk_work(ward: Ward) -> Outcome:
 
 @pytest.mark.timeout(120)
 def test_interactive_requests_do_not_wait_behind_bulk_work(rng: Random, say: Callable[[str], None]) -> None:
-    # a dozen requests make the p99: when the machine stopped the driver itself for as long, they tell of the machine, and are
-    # asked again
+    # A dozen requests make the p99, and each waits for the driver's loop twice, when it leaves and when it is answered: a loop
+    # that was late by half the bound can have made them by itself. Then they tell of the machine, and are asked again.
     for _ in range(3):
         with opened() as ward:
             outcome = beside_bulk_work(ward)
         p50, p99 = (1000 * outcome.p(q, "asked") for q in (50, 99))
-        if p99 < 10.0 or outcome.max_lag_s < 0.010:
+        if p99 < 10.0 or outcome.max_lag_s < 0.005:
             break
     assert p99 < 10.0, f"p50 {p50:.1f} ms, p99 {p99:.1f} ms; the driver's loop was late by {1000 * outcome.max_lag_s:.0f} ms"
     say(f"2000 bulk jobs of 20 ms in {outcome.span_s('stored'):.1f} s beside {outcome.loads['asked']['begun']} requests: p50 "
