@@ -151,6 +151,7 @@ class Drive:
         CosmicFlowsError
             When no other part could be answered either: the disk is full, the scheduler gone, the input changed.
         """
+        from distributed.comm import CommClosedError
         todo = iter(parts)
         try:
             while True:
@@ -162,6 +163,9 @@ class Drive:
                 with contextlib.suppress(Empty):
                     self._take(self._done.get(timeout=_TICK_S))
                 tick(self)
+        except CommClosedError:
+            # a question that was on its way to the scheduler when it went
+            raise self._gone() from None
         finally:
             with contextlib.suppress(Exception):
                 self._at.client.cancel([future for future, _ in self._flying.values()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     wanted = config.getoption("--core")
     if wanted is not None and not Path(_kernels.__file__).is_relative_to(wanted.resolve()):
         raise pytest.UsageError(f"the compiled core is {_kernels.__file__}, not in {wanted}")
+    # a shell starts what goes to the background with Ctrl-C ignored, and so would be all that the tests start and interrupt
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
