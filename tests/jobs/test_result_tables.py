@@ -299,9 +299,10 @@ def test_a_file_is_made_once_kept_while_there_is_room_and_gone_with_its_job(tmp_
 def test_the_process_that_writes_has_bounds_and_its_end_is_told(tmp_path: Path, keep: Keep) -> None:
     async def main() -> None:
         async with keep(tmp_path) as kept:
-            row = await kept.until((await kept.jobs.submit(draft(50)))[0])
+            # so many rows that a file of them takes longer than a second of a processor, the least that can be bounded
+            row = await kept.until((await kept.jobs.submit(draft(400_000)))[0])
             for limits, error, code in (({"file_bytes": 2000}, TransientError, "store_full"),
-                                        ({"cpu_s": 0}, InternalError, "internal")):
+                                        ({"cpu_s": 1}, InternalError, "internal")):
                 shelf = Renders(kept.jobs, limits={**renders.LIMITS, **limits})
                 shelf.start()
                 with pytest.raises(error) as told:
