@@ -107,7 +107,6 @@ def opened() -> Iterator[Ward]:
         assert not orphans, f"processes that outlived their parent: {orphans}"
 
 
-
 class Crew:
     """Workers of one gateway: keep so many alive while some are killed, stopped or drained.
 

@@ -91,8 +91,8 @@ class Eye:
         page.on("console", lambda m: self.seen.append(f"console {m.type}: {m.text} ({m.location.get('url', '')})")
                 if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.seen.append(f"page error: {error}"))
-        # what this side calls off, because something else is asked by now or the page is left, has not failed
-        page.on("requestfailed", lambda r: None if r.failure == "net::ERR_ABORTED" else
+        # what the page itself calls off, because something else is asked by now, has not failed
+        page.on("requestfailed", lambda r: None if r.resource_type == "fetch" and r.failure == "net::ERR_ABORTED" else
                 self.seen.append(f"failed: {r.method} {r.url} {r.failure}"))
         page.on("request", lambda r: None if r.url.startswith((f"{self._home}/", "data:", f"blob:{self._home}/")) else
                 self.seen.append(f"elsewhere: {r.url[:300]}"))

@@ -66,14 +66,17 @@ def test_a_part_that_is_not_there_is_said_in_words(page_house: House) -> None:
     assert "load the page again" in reply.json["detail"] and "cache-control" not in reply.headers
 
 
-def test_a_second_visit_fetches_nothing_but_the_page_itself(page: Any) -> None:
-    # all of it: what draws in space comes last
-    page.goto("/")
+def opened_whole(page: Any) -> None:
+    """Open the page and let all of it come, so that nothing is cut off when it is left: what draws in space comes last."""
+    page.goto("/", wait_until="networkidle")
     drawn(page)
     settled(page)
+
+
+def test_a_second_visit_fetches_nothing_but_the_page_itself(page: Any) -> None:
+    opened_whole(page)
     page.goto("/livez")
-    page.goto("/")
-    drawn(page)
+    opened_whole(page)
     # its icon a browser fetches when it likes, and keeps apart
     resources = page.evaluate("performance.getEntriesByType('resource').filter(e => /assets.*(js|css)$/.test(e.name))"
                               ".map(e => [e.name, e.transferSize])")
@@ -94,7 +97,7 @@ def test_what_goes_wrong_in_a_page_is_seen(page: Any, eye: Any) -> None:
     eye.allow("^console error: .*Content Security Policy")
     eye.allow("^console error: .* status of 404 ")
     eye.allow("^elsewhere: http://127.0.0.2/picture.png")
-    page.goto("/")
+    opened_whole(page)
     with page.expect_event("pageerror"):
         # every answer is read to its end: one that is left would fail when the page is
         page.evaluate("""async () => { console.warn("odd"); setTimeout(() => { throw new Error("thrown"); });
@@ -158,10 +161,12 @@ def test_the_docs_show_every_door_and_try_an_operation_on_every_screen_dark_or_l
     assert page.title() == "Cosmic Flows"
 
 
+@pytest.mark.view(color_scheme="light")
 def test_the_docs_authorize_with_a_token(page: Any, eye: Any, operator_token: str) -> None:
     # without a token it is refused, and the browser says so on its console
     eye.allow(r"console error: .* status of 401 ")
     box = opened(page, "Operation", "workers")
+    page.wait_for_function(CONTRAST, arg="dark on light")
     assert answer(box, 401)["code"] == "token_missing"
     page.locator(".btn.authorize").first.click()
     page.locator("#auth-bearer-value").fill(operator_token)
