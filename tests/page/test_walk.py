@@ -112,6 +112,8 @@ def test_an_unknown_name_comes_with_names_to_press(page: Any, page_house: House,
     assert ways.all_inner_texts() == [s["name"] for s in refused["suggestions"]] and "NGC 4993" in ways.all_inner_texts()
     notice = page.locator("#search .notice[role=alert]").inner_text()
     assert "'NGC 4993x' is not among" in notice and all(s["reason"] in notice for s in refused["suggestions"])
+    for plot in ("#sightline", "#posterior"):
+        assert "Nothing to draw." in page.locator(plot).inner_text()
     assert page.locator("#search-input").get_attribute("aria-invalid") == "true"
     assert page.locator("#card data, #sightline svg, #posterior svg").count() == 0, "no numbers of another galaxy stay"
     ways.filter(has_text=re.compile("^NGC 4993$")).click()

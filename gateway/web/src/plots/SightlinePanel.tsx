@@ -55,7 +55,7 @@ export function SightlinePanel() {
       {refused.map(([id, l]) => (l.error === null ? null : <Refusal key={id} error={l.error} />))}
       {shown.length === 0 ? (
         <p class={isAsked(q) ? "plot-empty" : "plot-empty idle"}>
-          {refused.length > 0
+          {refused.length > 0 || answer.value.error !== null
             ? "Nothing to draw."
             : isAsked(q)
               ? "Asking …"
