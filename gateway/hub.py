@@ -34,6 +34,8 @@ ACKS_AT_ONCE = 32
 ACK_SOON_BYTES = 64 << 10
 OWN_IDS = 1 << 62
 """Jobs from here on live in memory only; below are those that somebody keeps, with ids of their own."""
+PAUSE_S = 0.5
+"""A gap between two ticks that is no lateness of the loop: this process stood still, and heard nobody."""
 FIELD_GONE_S = 60.0
 """A kept job whose field version no worker has any more is given up after this time with workers around."""
 
@@ -117,6 +119,7 @@ class Hub:
         self._gone_since: dict[FieldKey, float] = {}
         self._seq = count(1)
         self._next_ping = 0.0
+        self._ticked = inf
 
     def identify(self, gid: bytes, epoch: int, secret: bytes) -> None:
         """Take the identity of a gateway that has lived before: workers then keep what they hold for it."""
@@ -340,6 +343,10 @@ class Hub:
 
     def tick(self, now: float) -> None:
         """Let time pass; whatever has arrived must have been handed over before, or a pause of ours would look like theirs."""
+        if now - self._ticked > PAUSE_S:
+            # not all of it may have been handed over: after a pause the threads of ZeroMQ have their own backlog to read
+            self.ledger.excuse(now - self._ticked, now)
+        self._ticked = now
         self.send_acks()
         self._ping(now)
         for worker in self.ledger.tick(now):

@@ -225,6 +225,13 @@ class Ledger:
         elif worker.suspect_since is None:
             worker.suspect_since = now
 
+    def excuse(self, pause_s: float, now: float) -> None:
+        """Hold the last seconds against no worker: we ourselves did not listen."""
+        for worker in self.workers.values():
+            worker.seen = min(now, worker.seen + pause_s)
+            if worker.suspect_since is not None:
+                worker.suspect_since = min(now, worker.suspect_since + pause_s)
+
     def lose(self, worker: Worker, *, is_blamed: bool = True) -> None:
         """Forget a worker and put its jobs back to the front of their lines, in their order.
 

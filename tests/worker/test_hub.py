@@ -22,10 +22,11 @@ class Post:
     def __init__(self) -> None:
         self.told: list[wire.Message] = []
         self.jobs: list[wire.Job] = []
+        self.is_there = True
 
     def tell(self, worker_id: bytes, message: wire.Message) -> bool:
         self.told.append(message)
-        return True
+        return self.is_there
 
     def send_job(self, lane: Any, frames: list[Any]) -> bool:
         self.jobs.append(wire.unpack([bytes(frame) for frame in frames], wire.LANE))
@@ -96,3 +97,24 @@ def test_columns_that_were_changed_on_their_way_are_computed_again():
 def test_worker_that_never_answers_for_all_rows_does_not_hold_a_job_for_ever():
     hub, post, rows = play(3 * [{"columns": {"x": np.ones(1)}, "sha": b"", "n": 1}])
     assert rows.ends == ["quarantine: bad_result"] and not hub.ledger.jobs and hub.counters()["requeued_crash"] == 2
+
+
+def test_pause_of_the_gateway_is_held_against_no_worker_and_silence_after_it_is():
+    hub, _, _ = play([{}])
+    for moment in (1.0, 1.05, 9.0, 9.05, 11.9):
+        hub.tick(moment)
+    assert hub.counters().get("workers_lost", 0) == 0
+    for tenth in range(120, 160):
+        hub.tick(tenth / 10)
+    assert hub.counters()["workers_lost"] == 1
+
+
+def test_connection_that_broke_in_a_pause_of_the_gateway_has_its_whole_grace_time_after_it():
+    hub, post, _ = play([{}])
+    post.is_there = False
+    hub.tick(1.0)
+    hub.tick(9.0)
+    hub.tick(9.2)
+    assert hub.counters().get("workers_lost", 0) == 0
+    hub.tick(9.4)
+    assert hub.counters()["workers_lost"] == 1
