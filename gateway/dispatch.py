@@ -2,7 +2,8 @@
 
 Natural micro-batching: while fewer jobs are in flight than workers can start at once (at least 2), everything that
 waits goes out as one job per group; otherwise it waits, and merges, until a result returns. No timers: a 1 ms window
-halved the throughput. Requests live in memory; they are sent again when their worker is lost.
+halved the throughput; but as long as each turn of the loop brings more requests, what waits lets them join it, since a job
+costs its senders and takers as much as thirty rows in it do. Requests live in memory; they are sent again when their worker is lost.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ __all__ = ["Answer", "Dispatcher"]
 TICK_S = 0.05
 QUEUE_BYTES = 1 << 30
 COMPUTE_LIMIT_S = (5.0, 600.0)
+GATHER_S = 0.003
+"""Those who come one after the other travel together: what came first leaves after this time at the latest."""
 WAIT_MAX_S = 0.15
 """A request that would wait longer than this for its turn is refused: it is quicker to ask again than to stand in line."""
 
@@ -73,6 +76,7 @@ class Dispatcher:
         self._waiting: dict[FieldKey, Waiting] = {}
         self._is_pump_due = self._is_draining = self._is_closed = False
         self._ticker: asyncio.TimerHandle | None = None
+        self._gathered, self._leave_by = 0, 0.0
 
     def identify(self, gid: bytes, epoch: int, secret: bytes) -> None:
         """Take the identity of a gateway that keeps jobs over restarts; call it before `start`."""
@@ -281,6 +285,10 @@ class Dispatcher:
         self._is_pump_due = False
         if self._is_closed:
             return
+        now = time.monotonic()
+        if self._is_gathering(now):
+            self._pump_soon()
+            return
         ledger = self._hub.ledger
         for key, waiting in list(self._waiting.items()):
             room = max(2, len([w for w in ledger.workers.values() if w.is_usable and key in w.fields]))
@@ -290,7 +298,18 @@ class Dispatcher:
                     del self._waiting[key]
                     break
                 self._add(pieces, 0)
-        self._hub.pump(time.monotonic())
+        self._hub.pump(now)
+
+    def _is_gathering(self, now: float) -> bool:
+        """Tell whether requests came since the last turn of the loop, so that more may come with this one."""
+        came = self.stats["requests"]
+        if came != self._gathered:
+            self._gathered = came
+            self._leave_by = self._leave_by or now + GATHER_S
+            if now < self._leave_by:
+                return True
+        self._leave_by = 0.0
+        return False
 
     def _add(self, pieces: list[Piece], suspicion: int) -> None:
         batch = Batch(pieces, self._rerun)
