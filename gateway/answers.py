@@ -22,6 +22,8 @@ from cfcore import distances, frames
 from cfcore.errors import BadParameter, shown
 from cfcore.options import FLOW_TYPES, FlowOptions
 
+from .batches import Answer, Asked
+
 F64 = NDArray[np.float64]
 # format -> its media type and other names of it; a browser, which asks for HTML, gets JSON
 _MEDIA = {"json": ("application/json", "text/html"),
@@ -83,7 +85,7 @@ def grid(columns: dict[str, NDArray[Any]], shared: dict[str, NDArray[Any]], flow
     return {"flow_type": flow, "unit": FLOW_TYPES[flow], "x": shared["x"], "pdf": columns["pdf"][0]}
 
 
-def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> dict[str, Any]:
+def row_fault(row: int, status: str, sent: Asked, pair: tuple[str, str] = ("lon", "lat")) -> dict[str, Any]:
     """Return one row's fault in words: row, column, value, limit and way out."""
     if status == "outside_field" and "distance" in sent:
         value = float(sent["distance"][row])
@@ -113,16 +115,16 @@ def row_fault(row: int, status: str, sent: dict[str, F64], pair: tuple[str, str]
     return {"row": row, "column": name, "value": value, "code": status, "detail": detail}
 
 
-def refuse_bad_row(codes: NDArray[Any], sent: dict[str, F64], pair: tuple[str, str]) -> str:
+def refuse_bad_row(answer: Answer, sent: Asked, pair: tuple[str, str]) -> str:
     """Return the status of the single object of a request: "ok" or "outside_field"; raise any other in words."""
-    status = distances.STATUS[int(codes[0, 0])]
+    status = distances.STATUS[answer.block["codes"][answer.rows.start, 0]]
     if status in ("ok", "outside_field"):
         return status
     fault = row_fault(0, status, sent, pair)
     raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=status, where=str(fault["column"]))
 
 
-def check_single(sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -> None:
+def check_single(sent: Asked, pair: tuple[str, str] = ("lon", "lat")) -> None:
     """Refuse a single position or velocity out of range, in the words of a row fault."""
     for name, values in sent.items():
         least, greatest, _ = distances.ROW_LIMITS[name]
@@ -131,7 +133,7 @@ def check_single(sent: dict[str, F64], pair: tuple[str, str] = ("lon", "lat")) -
             raise BadParameter(str(fault["detail"]).replace("[0]", ""), code=fault["code"], where=fault["column"])
 
 
-def explain_status(data: dict[str, Any], sent: dict[str, F64], pair: tuple[str, str]) -> None:
+def explain_status(data: dict[str, Any], sent: Asked, pair: tuple[str, str]) -> None:
     """Add to the answer for a single object why it is empty."""
     if data["status"] != "ok":
         data["detail"] = row_fault(0, data["status"], sent, pair)["detail"].replace("[0]", "")

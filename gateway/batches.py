@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,9 +22,32 @@ SUSPICION = 2
 """Half of a batch that crashed is given one attempt; a single row gets all of them before it is given up."""
 FieldKey = tuple[str, str]
 Columns = dict[str, np.ndarray]
+Asked = Mapping[str, "np.ndarray | list[float]"]
+"""Columns of a request. Lists of numbers become float64 beside those of the others: an array of one number costs what an
+answer costs."""
+F8 = np.dtype("<f8")
 
 
-@dataclass(slots=True, eq=False)
+class PackedOptions(dict[str, object]):
+    """Options that nobody changes any more; encoded once, for the many requests that say the same."""
+
+    __slots__ = ("packed",)
+
+    def __init__(self, options: Mapping[str, object]) -> None:
+        super().__init__(options)
+        self.packed = wire.pack_plain(options)
+
+
+class Block(Columns):
+    """The columns of a job's answer, and the texts that were made of them, for all rows at once when the first one is needed."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
+        self.texts: list[bytes] = []
+
+
 class Answer:
     """What came back.
 
@@ -32,6 +55,8 @@ class Answer:
     ----------
     columns : dict of ndarray, shape (n, ...)
         One entry per row asked, in the order asked.
+    block, rows : Block, slice
+        The columns of the whole job the rows travelled in, and which of its rows they are.
     shared : dict of ndarray
         Columns common to all rows, such as the grid of distances.
     info : dict
@@ -44,12 +69,17 @@ class Answer:
         Rows whose computation crashes every time: NaN (0 in columns of integers), beside good neighbours.
     """
 
-    columns: Columns
-    shared: Columns
-    info: dict[str, object]
-    us: int
-    bad: list[int] = field(default_factory=list)
-    parts: list[Answer] = field(default_factory=list)
+    __slots__ = ("block", "rows", "shared", "info", "us", "bad", "parts")
+
+    def __init__(self, columns: Columns, shared: Columns, info: dict[str, object], us: int, bad: Sequence[int] = (),
+                 parts: Sequence[Answer] = (), rows: slice = slice(0, None)) -> None:
+        self.block = columns if type(columns) is Block else Block(columns)
+        self.rows, self.shared, self.info, self.us, self.bad, self.parts = rows, shared, info, us, bad, parts
+
+    @property
+    def columns(self) -> Columns:
+        """The rows asked."""
+        return {name: column[self.rows] for name, column in self.block.items()}
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +89,7 @@ class Request:
     kind: str
     field: FieldKey
     options: dict[str, object]
-    columns: Columns
+    columns: Asked
     rows: int
     deadline: float
     future: asyncio.Future[Answer]
@@ -72,7 +102,7 @@ class Request:
     @property
     def nbytes(self) -> int:
         """How much memory its columns hold."""
-        return sum([column.nbytes for column in self.columns.values()])
+        return sum([8 * len(column) if type(column) is list else column.nbytes for column in self.columns.values()])
 
     def pieces(self) -> list[Piece]:
         """Cut it into pieces that fit a job."""
@@ -91,11 +121,17 @@ class Request:
         if self.is_alone or self.rows > MAX_ROWS:
             return (self,)
         try:
-            options = wire.pack_plain(self.options)
+            options = self.options.packed if type(self.options) is PackedOptions else wire.pack_plain(self.options)
         except wire.WireError as error:
             raise BadParameter(f"options: {error}", where="options") from None
         # The field goes without saying: groups are kept by field. Whoever says the same in another order travels apart.
-        return (self.kind, options, self.rows == 0, *[(name, c.dtype, c.shape[1:]) for name, c in self.columns.items()])
+        return (self.kind, options, self.rows == 0,
+                *[name if type(c) is list else (name, c.dtype, c.shape[1:]) for name, c in self.columns.items()])
+
+    def part(self, name: str, start: int, stop: int) -> np.ndarray | list[float]:
+        """Return some rows of a column."""
+        column = self.columns[name]
+        return column if stop - start == self.rows else column[start:stop]
 
     def fail(self, error: CosmicFlowsError) -> None:
         """End the request with an error, unless it has ended."""
@@ -192,16 +228,14 @@ class Batch:
 
     def columns(self) -> Columns:
         """Return the rows of all pieces, one after the other."""
-        whole = self.head.columns
-        if len(self.pieces) == 1:
-            piece = self.pieces[0]
-            if len(piece) == piece.request.rows:
-                return whole
-            return {name: column[piece.start:piece.stop] for name, column in whole.items()}
-        parts = [piece.request.columns if len(piece) == piece.request.rows else
-                 {name: column[piece.start:piece.stop] for name, column in piece.request.columns.items()}
-                 for piece in self.pieces]
-        return {name: np.concatenate([part[name] for part in parts]) for name in whole}
+        whole = {}
+        for name, column in self.head.columns.items():
+            parts = [piece.request.part(name, piece.start, piece.stop) for piece in self.pieces]
+            if type(column) is list:
+                whole[name] = np.array([number for part in parts for number in part], F8)
+            else:
+                whole[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return whole
 
     def accept(self, result: wire.Result, settled: Callable[[], None]) -> None:
         """Give each piece its rows of the answer; nothing of it is kept, so it is settled at once."""
@@ -238,8 +272,7 @@ class Batch:
         for piece in self.pieces:
             rows = slice(start, start + len(piece))
             start = rows.stop
-            piece.deliver(Answer({name: column[rows] for name, column in answer.columns.items()}, answer.shared,
-                                 dict(answer.info), answer.us))
+            piece.deliver(Answer(answer.block, answer.shared, dict(answer.info), answer.us, rows=rows))
 
 
 def next_batch(group: deque[Piece]) -> list[Piece]:

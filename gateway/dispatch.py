@@ -2,8 +2,9 @@
 
 Natural micro-batching: while fewer jobs are in flight than workers can start at once (at least 2), everything that
 waits goes out as one job per group; otherwise it waits, and merges, until a result returns. No timers: a 1 ms window
-halved the throughput; but as long as each turn of the loop brings more requests, what waits lets them join it, since a job
-costs its senders and takers as much as thirty rows in it do. Requests live in memory; they are sent again when their worker is lost.
+halved the throughput. But as long as each turn of the loop brings more requests, what waits lets them join it: a job
+costs those who send and take it as much as thirty rows in it do. Requests live in memory; they are sent again when
+their worker is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from cfcore.errors import BadParameter, CosmicFlowsError, DeadlineExceeded, TransientError, from_dict
 from cfcore.messages import BULK, INTERACTIVE
 
-from .batches import Answer, Batch, Columns, FieldKey, Piece, Request, Waiting
+from .batches import Answer, Asked, Batch, FieldKey, Piece, Request, Waiting
 from .hub import OWN_IDS, Hub
 from .lanes import Lanes
 from .meters import Meters
@@ -105,7 +106,7 @@ class Dispatcher:
             self._hub.send_acks()
         self._lanes.close()
 
-    async def run(self, kind: str, field: FieldKey, options: dict[str, object], columns: Columns, *,
+    async def run(self, kind: str, field: FieldKey, options: dict[str, object], columns: Asked, *,
                   budget_s: float = 30.0, is_alone: bool = False, trace: str = "") -> Answer:
         """Compute something on a worker that has the field.
 
@@ -117,7 +118,7 @@ class Dispatcher:
             Id and sha of the field, as in `fields`.
         options : dict
             Plain data, the same for all rows.
-        columns : dict of ndarray, shape (n, ...)
+        columns : dict of ndarray, shape (n, ...), or of lists of numbers
             The rows. They are not copied: leave them alone until the answer is there.
         budget_s : float, s
             Time to answer, waiting included.
@@ -369,10 +370,10 @@ def _draining() -> CosmicFlowsError:
     return TransientError("the service is shutting down; try again in a few seconds", code="draining")
 
 
-def _row_count(columns: Columns) -> int:
+def _row_count(columns: Asked) -> int:
     # the first axis of each, () of a single number
-    axes = {column.shape[:1] for column in columns.values()}
+    axes = {(len(column),) if type(column) is list else column.shape[:1] for column in columns.values()}
     if len(axes) > 1:
-        raise BadParameter(f"columns of unequal length: { {name: column.shape[:1] for name, column in columns.items()} }",
-                           where="columns")
+        lengths = {name: len(column) if type(column) is list else column.shape[:1] for name, column in columns.items()}
+        raise BadParameter(f"columns of unequal length: {lengths}", where="columns")
     return sum(next(iter(axes), ()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from cfcore.products import ALIASES, PRODUCTS
 from cfcore.registry import how_to_get
 
 from . import tracing
+from .batches import Asked, PackedOptions
 from .budget import charged
 from .callers import caller_of
 from .dispatch import Answer, Dispatcher
@@ -57,7 +59,7 @@ def field_record(dispatcher: Dispatcher, asked: str | None) -> dict[str, Any]:
 
 
 async def ask(request: web.Request, kind: str, record: dict[str, Any], opt: FlowOptions,
-              columns: dict[str, np.ndarray], *, is_alone: bool = False, **more: object) -> Answer:
+              columns: Asked, *, is_alone: bool = False, **more: object) -> Answer:
     """Send one question to the workers and wait for its answer; its rows are charged to the caller.
 
     Raises
@@ -67,16 +69,26 @@ async def ask(request: web.Request, kind: str, record: dict[str, Any], opt: Flow
     """
     caller, rows = await caller_of(request), len(next(iter(columns.values())))
     with charged(request, caller, rows):
-        answer = await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), {**opt.as_dict(), **more}, columns,
+        answer = await request.app[DISPATCHER].run(kind, (record["id"], record["sha"]), _options(opt, *more.items()), columns,
                                                    is_alone=is_alone, trace=tracing.current())
     request.app[METERS].count("rows", (kind, record["id"]), rows)
     return answer
+
+
+@lru_cache(maxsize=1024)
+def _options(opt: FlowOptions, *more: tuple[str, object]) -> PackedOptions:
+    return PackedOptions({**opt.as_dict(), **dict(more)})
 
 
 def grid_fits(record: dict[str, Any], opt: FlowOptions, objects: int) -> bool:
     """Tell whether the distribution functions of some objects fit into one answer."""
     points = math.ceil(min(record["r_max_hmpc"], opt.rmax or math.inf) / opt.dr) + 1
     return objects * points <= GRID_VALUES_MAX
+
+
+def one_object(**values: float) -> dict[str, list[float]]:
+    """Return columns with a single row, as the dispatcher takes them beside those of others."""
+    return {name: [value] for name, value in values.items()}
 
 
 def one_row(**values: float) -> dict[str, np.ndarray]:

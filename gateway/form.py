@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from cfcore import distances
 from cfcore.options import FlowOptions
 
 from . import answers
+from .batches import Answer, Columns
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
@@ -50,29 +50,39 @@ def _form() -> Form:
     return Form(pieces, itemgetter(*places), roots, flags)
 
 
-def fill(head: dict[str, Any], columns: dict[str, NDArray[Any]], opt: FlowOptions, facts: dict[str, Any],
-         record: dict[str, Any]) -> bytes:
+def fill(head: dict[str, Any], answer: Answer, opt: FlowOptions, facts: dict[str, Any], record: dict[str, Any]) -> bytes:
     """Return the JSON of an answer whose status is "ok": head, distances, facts and provenance.
 
     Parameters
     ----------
     head, facts : dict
         What stands before and after the distances.
-    columns : dict of ndarray
-        The worker's, one row.
+    answer : Answer
+        The worker's, about one row.
     opt : FlowOptions
     record : dict
         The field's.
     """
+    block = answer.block
+    if not block.texts:
+        block.texts = _texts(block, opt.H0)
+    told = orjson.dumps(facts)[1:-1] + b"," if facts else b""
+    return b"".join((orjson.dumps(head)[:-1], b",", block.texts[answer.rows.start], b",", told, provenance(record, opt)))
+
+
+def _texts(columns: Columns, H0: float) -> list[bytes]:
+    """Fill a form for each row."""
     pieces, order, roots, flags = _form()
     pieces = pieces.copy()
-    _, bits, count = columns["codes"][0].tolist()
-    gaps = [*order(orjson.dumps(columns["values"][0], option=_NUMPY)[1:-1].split(b","))]
-    gaps.insert(roots, orjson.dumps(distances.root_records(columns["roots"][0], count, opt.H0)) if count else b"[]")
-    gaps.insert(flags, _flags(bits))
-    pieces[1::2] = gaps
-    told = orjson.dumps(facts)[1:-1] + b"," if facts else b""
-    return b"".join((orjson.dumps(head)[:-1], b",", *pieces, b",", told, provenance(record, opt)))
+    texts = []
+    rows = orjson.dumps(columns["values"], option=_NUMPY)[2:-2].split(b"],[")
+    for numbers, (_, bits, count), table in zip(rows, columns["codes"].tolist(), columns["roots"], strict=True):
+        gaps = [*order(numbers.split(b","))]
+        gaps.insert(roots, orjson.dumps(distances.root_records(table, count, H0)) if count else b"[]")
+        gaps.insert(flags, _flags(bits))
+        pieces[1::2] = gaps
+        texts.append(b"".join(pieces))
+    return texts
 
 
 @cache

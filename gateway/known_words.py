@@ -8,7 +8,7 @@ words takes the long way through its model; what was refused is not remembered, 
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -16,16 +16,17 @@ NUMBERS = frozenset({"lon", "lat", "ra", "dec", "glon", "glat", "sgl", "sgb", "c
 """Parameters that their models take as any finite number: a plain decimal needs no further check."""
 KEPT = 1024
 WORDS_MAX = 512
-_is_plain = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,20})?").fullmatch
+_cut = re.compile(rf"((?:^|&)(?:{'|'.join(sorted(NUMBERS))})=)(-?[0-9]{{1,15}}(?:\.[0-9]{{1,20}})?)(?=&|$)").split
 Model = TypeVar("Model", bound=BaseModel)
-Key = tuple[type[BaseModel], str]
+Key = tuple[Any, ...]
+_set = object.__setattr__
 
 
 class KnownWords:
     """Remember models by the words of the query strings they were made of."""
 
     def __init__(self) -> None:
-        self._models: dict[Key, BaseModel] = {}
+        self._models: dict[Key, tuple[BaseModel, list[str]]] = {}
 
     def find(self, model: type[Model], raw: str) -> tuple[Model | None, Key | None]:
         """Return the model of a raw query string when its words are known, and what to keep it by.
@@ -38,29 +39,28 @@ class KnownWords:
         """
         if len(raw) > WORDS_MAX:
             return None, None
-        words, numbers = [], {}
-        for part in raw.split("&"):
-            name, _, text = part.partition("=")
-            if name in NUMBERS and _is_plain(text):
-                numbers[name] = float(text)
-                part = name
-            words.append(part)
-        key = model, "&".join(words)
+        # words, name of a number, number, words ... words
+        parts = _cut(raw)
+        key = (model, *parts[::3], *parts[1::3])
         known = self._models.get(key)
-        # a number given twice never gets here: its words, name and name, were refused
-        return (None if known is None else _with(known, numbers)), key  # type: ignore[return-value]
+        # a number given twice never gets here: its words were refused
+        return (None if known is None else _with(*known, parts[2::3])), key  # type: ignore[return-value]
 
     def keep(self, key: Key, made: BaseModel) -> None:
         """Remember a model that was made the long way."""
         if len(self._models) >= KEPT:
             self._models.clear()
-        self._models[key] = made
+        names = [part.strip("&=") for part in key[1 + (len(key) // 2):]]
+        self._models[key] = made, names
 
 
-def _with(known: BaseModel, numbers: dict[str, float]) -> BaseModel:
+def _with(known: BaseModel, names: list[str], numbers: list[str]) -> BaseModel:
     """Return a copy with other numbers, as `model_copy` makes it at eight times the cost: it copies what nobody changes."""
     made = known.__class__.__new__(known.__class__)
-    for name, value in (("__dict__", known.__dict__ | numbers), ("__pydantic_fields_set__", known.__pydantic_fields_set__),
-                        ("__pydantic_extra__", None), ("__pydantic_private__", None)):
-        object.__setattr__(made, name, value)
+    values = known.__dict__.copy()
+    values.update(zip(names, map(float, numbers)))
+    _set(made, "__dict__", values)
+    _set(made, "__pydantic_fields_set__", known.__pydantic_fields_set__)
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
     return made

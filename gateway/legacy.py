@@ -14,7 +14,7 @@ from cfcore.options import FlowOptions
 from cfcore.sightlines import COLUMNS
 
 from . import answers, form, lists, name_queries, queries
-from .flows import GRID_VALUES_MAX, ask, chosen_velocity, field_record, grid_fits, one_row
+from .flows import GRID_VALUES_MAX, ask, chosen_velocity, field_record, grid_fits, one_object
 from .keys import CATALOG, DISPATCHER
 
 
@@ -50,9 +50,9 @@ async def get_flow_by_position(request: web.Request) -> web.Response:
     record = field_record(request.app[DISPATCHER], q.field)
     if cz is not None:
         return await _distances(request, record, opt, (lon, lat, frame), cz, q, pair, None, {})
-    sent = one_row(lon=lon, lat=lat, distance=q.distance)
+    sent = one_object(lon=lon, lat=lat, distance=q.distance)
     answer = await ask(request, "velocity", record, opt, sent)
-    answers.refuse_bad_row(answer.columns["codes"], sent, pair)
+    answers.refuse_bad_row(answer, sent, pair)
     data = {**answers.velocity_answer(answer.columns), "distance": q.distance, "unit": "Mpc"}
     answers.explain_status(data, sent, pair)
     return answers.respond({"name": None, "position": answers.position(lon, lat, frame), **data,
@@ -97,7 +97,7 @@ async def get_distance_table(request: web.Request) -> web.Response:
         cz = C_KMS * float(frames.convert_z(found["cz_helio"] / C_KMS, n_gal, "hel", opt.cz_frame, opt.composition)[0])
     FlowOptions(rmax=q.rmax)
     record = field_record(request.app[DISPATCHER], q.field)
-    sent = one_row(lon=lon, lat=lat, cz=math.nan if cz is None else cz, sigma_cz=q.sigma_cz or 0.0)
+    sent = one_object(lon=lon, lat=lat, cz=math.nan if cz is None else cz, sigma_cz=q.sigma_cz or 0.0)
     answers.check_single(sent)
     answer = await ask(request, "sightline", record, opt, sent, is_alone=True, n=q.n, table_rmax=q.rmax)
     units = {k: u for k, u in COLUMNS.items() if k != "p" or cz is not None}
@@ -133,13 +133,13 @@ async def _distances(request: web.Request, record: dict[str, Any], opt: FlowOpti
                      facts: dict[str, Any]) -> web.Response:
     """Answer for one object; `facts` stand behind the distances."""
     lon, lat, frame = place
-    sent = one_row(lon=lon, lat=lat, cz=cz, sigma_cz=q.sigma_cz or 0.0)
+    sent = one_object(lon=lon, lat=lat, cz=cz, sigma_cz=q.sigma_cz or 0.0)
     answer = await ask(request, "posterior", record, opt, sent, is_alone=q.grid is not None, pdf=q.grid)
-    status = answers.refuse_bad_row(answer.columns["codes"], sent, pair)
+    status = answers.refuse_bad_row(answer, sent, pair)
     head = {"name": name, "position": answers.position(lon, lat, frame)}
     fmt = answers.wanted(request, q.format)
     if fmt == "json" and status == "ok" and q.grid is None:
-        return answers.json(form.fill(head, answer.columns, opt, facts, record))
+        return answers.json(form.fill(head, answer, opt, facts, record))
     data = answers.one_object(answer.columns, opt)
     answers.explain_status(data, sent, pair)
     if q.grid is not None:
@@ -156,7 +156,7 @@ async def _name_or_place(request: web.Request, q: name_queries.CoordsQuery | que
                            code="missing_parameter" if given is None else "two_positions", where="name")
     if given is not None:
         lon, lat, frame, pair = given
-        answers.check_single(one_row(lon=lon, lat=lat), pair)
+        answers.check_single(one_object(lon=lon, lat=lat), pair)
         return None, lon, lat, frame
     found = await request.app[CATALOG].resolve(str(q.name))
     place = found["position"]["icrs"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from aiohttp import web
 
 from cfcore.errors import TransientError, UsageError
@@ -49,7 +47,7 @@ async def reader_of(request: web.Request) -> Caller:
     return caller
 
 
-def charge(request: web.Request, caller: Caller, rows: int) -> AbstractContextManager[None]:
+def charge(request: web.Request, caller: Caller, rows: int) -> charged:
     """Charge what tasks cost; it is given back when the block fails."""
     return charged(request, caller, rows)
 

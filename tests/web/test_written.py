@@ -18,7 +18,7 @@ from cfcore.errors import UsageError
 from cfcore.options import FLOW_TYPES, FlowOptions
 from flow_worker import lists as written
 from gateway import answers, form, lists, queries
-from gateway.batches import Answer
+from gateway.batches import Answer, Block
 from gateway.known_words import KEPT, KnownWords
 
 RECORD = {"id": "ongc-linear", "version": "1-abc", "citation": "It \"is\" 100 % made", "sigma_v": 150.0}
@@ -49,11 +49,16 @@ def columns_of(d: distances.Distances, rows: slice) -> dict[str, np.ndarray]:
 def test_a_form_filled_in_is_the_answer_the_plain_way_writes(solved: distances.Distances) -> None:
     head = {"name": "M 81", "position": answers.position(10.0, -0.0, "galactic")}
     facts = {"canonical": "NGC 3031", "velocity": {"used": "own"}}
-    for row in np.flatnonzero(solved.status == 0):
-        columns = columns_of(solved, slice(row, row + 1))
+    block = Block(columns_of(solved, slice(None)))
+    for row in np.flatnonzero(solved.status == 0).tolist():
+        rows = slice(row, row + 1)
+        columns = columns_of(solved, rows)
         for some in ({}, facts):
             plain = {**head, **answers.one_object(columns, OPT), **some, **answers.provenance(RECORD, OPT)}
-            assert form.fill(head, columns, OPT, some, RECORD) == orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)
+            written = orjson.dumps(plain, option=orjson.OPT_SERIALIZE_NUMPY)
+            # among others that travelled with it, and alone
+            for answer in (Answer(block, {}, {}, 1, rows=rows), Answer(columns, {}, {}, 1)):
+                assert form.fill(head, answer, OPT, some, RECORD) == written
 
 
 @pytest.mark.parametrize("flow", FLOW_TYPES)
