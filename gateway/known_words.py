@@ -8,6 +8,7 @@ words takes the long way through its model; what was refused is not remembered, 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -16,7 +17,7 @@ NUMBERS = frozenset({"lon", "lat", "ra", "dec", "glon", "glat", "sgl", "sgb", "c
 """Parameters that their models take as any finite number: a plain decimal needs no further check."""
 KEPT = 1024
 WORDS_MAX = 512
-_cut = re.compile(rf"((?:^|&)(?:{'|'.join(sorted(NUMBERS))})=)(-?[0-9]{{1,15}}(?:\.[0-9]{{1,20}})?)(?=&|$)").split
+_cut = re.compile(r"=(-?[0-9]{1,15}(?:\.[0-9]{1,20})?)(?=&|$)").split
 Model = TypeVar("Model", bound=BaseModel)
 Key = tuple[Any, ...]
 _set = object.__setattr__
@@ -26,7 +27,7 @@ class KnownWords:
     """Remember models by the words of the query strings they were made of."""
 
     def __init__(self) -> None:
-        self._models: dict[Key, tuple[BaseModel, list[str]]] = {}
+        self._models: dict[Key, BaseModel] = {}
 
     def find(self, model: type[Model], raw: str) -> tuple[Model | None, Key | None]:
         """Return the model of a raw query string when its words are known, and what to keep it by.
@@ -39,26 +40,37 @@ class KnownWords:
         """
         if len(raw) > WORDS_MAX:
             return None, None
-        # words, name of a number, number, words ... words
+        # words up to a number's name, number, words ... words
         parts = _cut(raw)
-        key = (model, *parts[::3], *parts[1::3])
+        words, numbers = tuple(parts[::2]), parts[1::2]
+        names, others = _names(words)
+        key = (model, words, *[numbers[i] for i in others]) if others else (model, words)
         known = self._models.get(key)
         # a number given twice never gets here: its words were refused
-        return (None if known is None else _with(*known, parts[2::3])), key  # type: ignore[return-value]
+        return (None if known is None else _with(known, names, numbers)), key  # type: ignore[return-value]
 
     def keep(self, key: Key, made: BaseModel) -> None:
         """Remember a model that was made the long way."""
         if len(self._models) >= KEPT:
             self._models.clear()
-        names = [part.strip("&=") for part in key[1 + (len(key) // 2):]]
-        self._models[key] = made, names
+        self._models[key] = made
 
 
-def _with(known: BaseModel, names: list[str], numbers: list[str]) -> BaseModel:
+@lru_cache(maxsize=KEPT)
+def _names(words: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the names of the numbers between words, and the places of those that are read as words."""
+    names = tuple(word.rpartition("&")[2] for word in words[:-1])
+    others = tuple(i for i, name in enumerate(names) if name not in NUMBERS)
+    return tuple("" if i in others else name for i, name in enumerate(names)), others
+
+
+def _with(known: BaseModel, names: tuple[str, ...], numbers: list[str]) -> BaseModel:
     """Return a copy with other numbers, as `model_copy` makes it at eight times the cost: it copies what nobody changes."""
     made = known.__class__.__new__(known.__class__)
     values = known.__dict__.copy()
-    values.update(zip(names, map(float, numbers)))
+    for name, number in zip(names, numbers):
+        if name:
+            values[name] = float(number)
     _set(made, "__dict__", values)
     _set(made, "__pydantic_fields_set__", known.__pydantic_fields_set__)
     _set(made, "__pydantic_extra__", None)
