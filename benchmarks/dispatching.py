@@ -17,6 +17,7 @@ import numpy as np
 from cfcore import open_field
 from cfcore.errors import TransientError
 from cfcore.options import FlowOptions
+from gateway import loop
 from gateway.dispatch import Dispatcher
 
 from . import rq_peer
@@ -35,7 +36,9 @@ def run(rounds: int, seconds: float) -> tuple[dict[str, Any], list[Ratio]]:
     """Ask single questions without HTTP, merged and one by one in turns, of a worker each."""
     with tempfile.TemporaryDirectory() as folder:
         open_field("ongc-linear", folder)
-        rates, cpu_us = asyncio.run(_turns(Path(folder), rounds, seconds))
+        # on the gateway's own event loop
+        with asyncio.Runner(loop_factory=loop.factory()) as runner:
+            rates, cpu_us = runner.run(_turns(Path(folder), rounds, seconds))
     facts = {("merged" if merge else "single"): {"requests_per_s": round(statistics.median(rates[merge])),
                                                  "cpu_us": round(statistics.median(cpu_us[merge]), 1)} for merge in rates}
     return facts, [Ratio("service_merged_vs_single_jobs", pairwise(rates[False], rates[True]), *MERGING),

@@ -14,7 +14,7 @@ YOUNG = 10_000
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a gateway until it ends."""
-    with asyncio.Runner(loop_factory=_factory()) as runner:
+    with asyncio.Runner(loop_factory=factory()) as runner:
         runner.run(main)
 
 
@@ -28,7 +28,8 @@ def settle() -> None:
     gc.set_threshold(YOUNG, 20, 20)
 
 
-def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop; None leaves it to asyncio."""
     if find_spec("uvloop") is None:
         return None
     import uvloop
