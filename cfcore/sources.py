@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import FieldRefused, UsageError
 from .manifest import Source
-from .npyfile import digest_of
+from .npyfile import digest_of, read_header
 
 FITS_BLOCK = 2880
 """FITS files come in blocks of 2880 bytes (FITS standard 4.0, section 3.1)."""
@@ -151,15 +151,9 @@ def _check_fits_header(path: Path, head: Any) -> None:
 def _read_npy(path: Path, source: Source) -> NDArray[np.floating]:
     try:
         with open(path, "rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in ((1, 0), (2, 0)):
-                raise FieldRefused(f"{path.name} is .npy version {version[0]}.{version[1]}; save it with numpy.save")
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(stream)
+            shape, fortran, dtype = read_header(stream)
             offset = stream.tell()
     except (ValueError, OSError) as exc:
-        if isinstance(exc, FieldRefused):
-            raise
         raise FieldRefused(f"{path.name} is not a readable .npy file ({exc}); download it again",
                            code="npy_unsound") from exc
     if dtype.hasobject:

@@ -118,9 +118,12 @@ class Shelf:
                 if is_thorough:
                     verify_folder(folder)
                 record = _record(FlowField(*open_folder(folder)), aliases.get(place[0], ([], None))[0])
-            except (CosmicFlowsError, OSError) as exc:
+            except Exception as exc:
+                # of any kind: one folder that nobody foresaw must not end the search for all others
                 self._refused[place] = stamp
-                log.error("field %s, folder %s is refused: %s", *place, getattr(exc, "message", "it cannot be read"))
+                known = isinstance(exc, (CosmicFlowsError, OSError))
+                log.error("field %s, folder %s is refused: %s", *place, getattr(exc, "message", "it cannot be read"),
+                          exc_info=None if known else exc)
             else:
                 self._good[place] = stamp, record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import stat
@@ -12,6 +13,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +132,8 @@ def _bytes(change: Callable[[bytes], bytes]) -> Callable[[Path, np.ndarray], Non
                  id="truncated"),
     pytest.param(_bytes(lambda b: b[:50]), "not a readable .npy", id="header only"),
     pytest.param(_bytes(lambda b: b""), "not a readable .npy", id="empty"),
+    # NumPy's reader ends with tokenize.TokenError on this one
+    pytest.param(_bytes(lambda b: b[:40] + b"\0(" + b[42:]), "not a readable .npy", id="a zero in the header"),
     pytest.param(lambda p, c: p.unlink(), "cannot be read", id="missing"),
 ])
 def test_opening_refuses_a_changed_file_and_says_what_is_wrong(
@@ -139,6 +144,35 @@ def test_opening_refuses_a_changed_file_and_says_what_is_wrong(
     mutate(path, toy[1])
     with pytest.raises(FieldRefused, match=reason):
         fieldfile.open_folder(folder)
+
+
+def test_header_with_bits_turned_over_is_read_as_numpy_writes_it_or_refused() -> None:
+    rng = Random(20261122)
+    sound = npyfile.header((16, 16, 16, 4))
+    read = 0
+    for _ in range(20_000):
+        damaged = bytearray(sound)
+        for _ in range(rng.choice((1, 1, 2, 5, 40))):
+            damaged[rng.randrange(110 if rng.random() < 0.8 else len(damaged))] ^= 1 << rng.randrange(8)
+        try:
+            shape, _, dtype = npyfile.read_header(io.BytesIO(damaged))
+        except ValueError:
+            continue
+        read += 1
+        assert all(type(n) is int and n >= 0 for n in shape) and isinstance(dtype, np.dtype)
+    assert 100 < read < 10_000
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0, 5)])
+@pytest.mark.parametrize("dtype", ["<f4", ">f8", "<i2", "O", [("a", "<f4"), ("b", "<i8")]])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_sound_headers_are_read_as_numpy_writes_them(shape: tuple[int, ...], dtype: Any, version: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    array = np.empty(shape, dtype, order="F")
+    np.lib.format.write_array(stream, array, version=version, allow_pickle=True)
+    stream.seek(0)
+    found = npyfile.read_header(stream)
+    assert found == (shape, array.flags.f_contiguous and not array.flags.c_contiguous, np.dtype(dtype))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])

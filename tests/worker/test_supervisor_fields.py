@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from made_fields import smooth_field
 
 from cfcore import wire
 from cfcore.errors import FieldRefused
-from cfcore.fieldfile import publish
+from cfcore.fieldfile import publish, verify_folder
 from cfcore.registry import Registry
 from flow_worker.compute import Computer
 from flow_worker.shelf import Shelf
@@ -69,6 +70,21 @@ def test_a_new_version_is_advertised_last_and_both_answer(data: Path) -> None:
     assert shelf.changed() and settled(shelf) == [first, second]
     assert velocity(computer, first).tobytes() == old.tobytes() != velocity(computer, second).tobytes()
     assert of(Shelf(data).fields()) == [first, second]
+
+
+def test_a_folder_that_fails_in_a_way_nobody_foresaw_does_not_end_the_search(data: Path, monkeypatch: Any) -> None:
+    shelf = Shelf(data)
+    first, = of(shelf.fields())
+    strange, _ = put(data, 2)
+
+    def verify(folder: Path) -> None:
+        if folder == strange:
+            raise RuntimeError("never seen before")
+        verify_folder(folder)
+    monkeypatch.setattr("flow_worker.shelf.verify_folder", verify)
+    assert settled(shelf) == [first]
+    _, third = put(data, 3)
+    assert settled(shelf) == [first, third]
 
 
 @pytest.mark.parametrize("harm", ["cut", "bits", "manifest", "gone"])
