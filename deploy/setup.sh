@@ -40,5 +40,7 @@ fi
 # a core left by an earlier build under another name would be imported before the new one
 rm -f cfcore/_kernels.*.so
 say "installing the package and what its tests use"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[server,test]'
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[server,test]'
+# on all processors, where pip takes one; some packages carry files that are no Python of today
+"$VENV/bin/python" -m compileall -q -j 0 "$VENV/lib" >/dev/null 2>&1 || true
 say "done"

@@ -40,7 +40,7 @@ def grave(page: Any, without: Sequence[str] = (), outside: str = "") -> list[str
             for v in found if v["impact"] in GRAVE for node in v["nodes"]]
 
 
-SCREENS = [pytest.param(w, marks=pytest.mark.view(width=w, height=h)) for w, h in ((360, 740), (1440, 900), (3840, 2160))]
+SCREENS = [pytest.param(w, marks=pytest.mark.view(width=w, height=h)) for w, h in ((360, 740), (1440, 900), (3840, 1200))]
 
 
 @pytest.mark.parametrize("width", SCREENS)
