@@ -32,7 +32,7 @@ QUEUE_BYTES = 1 << 30
 COMPUTE_LIMIT_S = (5.0, 600.0)
 GATHER_S = 0.003
 """Those who come one after the other travel together: what came first leaves after this time at the latest."""
-WAIT_MAX_S = 0.12
+WAIT_MAX_S = 0.15
 """A request that would wait longer than this for its turn is refused: it is quicker to ask again than to stand in line."""
 
 
