@@ -32,10 +32,8 @@ QUEUE_BYTES = 1 << 30
 COMPUTE_LIMIT_S = (5.0, 600.0)
 GATHER_S = 0.003
 """Those who come one after the other travel together: what came first leaves after this time at the latest."""
-WAIT_MAX_S = 0.12
+WAIT_MAX_S = 0.15
 """A request that would wait longer than this for its turn is refused: it is quicker to ask again than to stand in line."""
-GUESS_S = 0.008
-"""How long a job is taken to be computed before any has told."""
 
 
 class Dispatcher:
@@ -184,12 +182,9 @@ class Dispatcher:
         for waiting in self._waiting.values():
             jobs += len(waiting.groups)
         run_s = self._hub.pace[INTERACTIVE].run_s
-        slots = sum(worker.slots for worker in self._hub.ledger.workers.values())
-        if run_s is None:
-            run_s = GUESS_S if slots else 0.0
-        slots = max(1, slots)
+        slots = max(1, sum(worker.slots for worker in self._hub.ledger.workers.values()))
         # as many as are computed at once, and as many behind them, are no crowd however slow they are
-        return 0.0 if jobs <= 2 * slots else run_s * jobs / slots
+        return 0.0 if run_s is None or jobs <= 2 * slots else run_s * jobs / slots
 
     # Kept work
 

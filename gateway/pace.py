@@ -10,9 +10,6 @@ MEMORY_S = 10.0
 MEASURED_S = 0.1
 """Less computing than this is no measure: the first rows of a process pay for opening files and filling caches."""
 
-FIRST_JOBS = 5
-"""Of so many the quickest tells how long a job is computed: the others may have opened files. Fewer tell nothing."""
-
 
 class Pace:
     """Measure one class of work.
@@ -23,19 +20,13 @@ class Pace:
     def __init__(self) -> None:
         self._rows = self._seconds = 0.0
         self._run_s: float | None = None
-        self._jobs = 0
 
     def done(self, rows: int, run_s: float) -> None:
         """Note a job that has ended well, and how long it was computed."""
         fade = exp(-run_s / MEMORY_S)
         self._rows = self._rows * fade + rows
         self._seconds = self._seconds * fade + run_s
-        self._jobs += 1
-        if self._run_s is None or (self._jobs <= FIRST_JOBS and run_s < self._run_s):
-            self._run_s = run_s
-        elif self._jobs > FIRST_JOBS:
-            # the first job of a process that replaces another is slow, and no reason to turn the next ones away
-            self._run_s += 0.1 * (min(run_s, 3.0 * self._run_s + 1e-3) - self._run_s)
+        self._run_s = run_s if self._run_s is None else self._run_s + 0.1 * (run_s - self._run_s)
 
     @property
     def rows_per_s(self) -> float | None:
@@ -44,5 +35,5 @@ class Pace:
 
     @property
     def run_s(self) -> float | None:
-        """How long a job is computed, newer ones counting more; None before enough were computed to tell."""
-        return self._run_s if self._jobs >= FIRST_JOBS else None
+        """How long a job is computed, newer ones counting more."""
+        return self._run_s
