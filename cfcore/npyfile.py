@@ -113,13 +113,15 @@ def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         When it is none, of a version other than 1.0 and 2.0, or longer than `HEADER_MAX`.
     """
     start = stream.read(8)
-    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\x01\x00", b"\x02\x00"):
-        raise ValueError("it does not begin as .npy 1.0 and 2.0 do")
+    if len(start) < 8 or start[:6] != b"\x93NUMPY":
+        raise ValueError("it does not begin as .npy files do")
+    if start[6:] not in (b"\x01\x00", b"\x02\x00"):
+        raise ValueError(f"it is version {start[6]}.{start[7]}, and 1.0 and 2.0 are read; numpy.save writes plain floats so")
     size = stream.read(2 if start[6] == 1 else 4)
     length = int.from_bytes(size, "little")
     text = stream.read(length) if length <= HEADER_MAX else b""
     if not text or len(text) < length:
-        raise ValueError("its header is cut off, or too long")
+        raise ValueError(f"its header of {length} bytes is cut off, or longer than {HEADER_MAX}")
     try:
         said = ast.literal_eval(text.decode("latin1").strip())
         shape, fortran, dtype = said["shape"], said["fortran_order"], np.dtype(said["descr"])

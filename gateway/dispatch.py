@@ -287,7 +287,7 @@ class Dispatcher:
         if self._is_closed:
             return
         now = time.monotonic()
-        if self._is_gathering(now):
+        if self._gather(now):
             self._pump_soon()
             return
         ledger = self._hub.ledger
@@ -301,8 +301,8 @@ class Dispatcher:
                 self._add(pieces, 0)
         self._hub.pump(now)
 
-    def _is_gathering(self, now: float) -> bool:
-        """Tell whether requests came since the last turn of the loop, so that more may come with this one."""
+    def _gather(self, now: float) -> bool:
+        """Note what came since the last turn of the loop; return whether to wait a turn for what may come with the next."""
         came = self.stats["requests"]
         if came != self._gathered:
             self._gathered = came

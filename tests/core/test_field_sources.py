@@ -112,3 +112,11 @@ def test_scan_counts_what_is_no_number() -> None:
     array[0, 0, 0, :3] = np.nan
     array[2, 1, 1, 1], array[1, 1, 1, 1] = np.inf, -np.inf
     assert scan(array) == (3, 2) and scan(CUBE) == (0, 0)
+
+
+def test_a_version_of_npy_that_is_not_read_is_named_with_the_ones_that_are(tmp_path: Path) -> None:
+    path = tmp_path / "v.npy"
+    with open(path, "wb") as stream:
+        np.lib.format.write_array(stream, np.zeros((2, 3)), version=(3, 0))
+    with pytest.raises(FieldRefused, match=r"version 3\.0, and 1\.0 and 2\.0 are read"):
+        read_array(path)
